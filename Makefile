@@ -1,0 +1,96 @@
+# Sluice on one machine. Needs Python 3.11 or 3.12, Java 17 and make; fetches the rest. See `make help`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# The first of these that is 3.11 or 3.12 makes the environments.
+PYTHON ?= python3.11 python3 python3.12 python
+SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+CACHE := $(abspath $(or $(SLUICE_CACHE),.sluice/cache))
+JOBS := $(CACHE)/environments/jobs
+# This checkout goes first: a cache may be shared with another one.
+RUN = PYTHONPATH="$(CURDIR)" "$(JOBS)/bin/python" -m
+UV = UV_PYTHON_DOWNLOADS=never "$(CACHE)/tools/bin/uv"
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
+
+##@ Run
+.PHONY: up
+up: environment ## start everything; returns when the dashboard shows data
+	@$(RUN) jobs.cli up
+
+.PHONY: down
+down: environment ## stop everything; nothing is lost
+	@$(RUN) jobs.cli down
+
+.PHONY: status
+status: environment ## processes, and the progress of the jobs
+	@$(RUN) jobs.cli status
+
+.PHONY: logs
+logs: environment ## last lines of every log; PROGRAM=jobs for one, FOLLOW=1 to go on
+	@$(RUN) jobs.cli logs $(PROGRAM) $(if $(FOLLOW),--follow)
+
+.PHONY: retail
+retail: environment ## feed every row of a real shop through the system and compare with pandas
+	@$(RUN) pytest tests/stack/test_retail.py -m ""
+
+.PHONY: bench
+bench: environment ## freshness and throughput of Sluice and of the textbook pipeline (about an hour)
+	@$(RUN) bench
+
+##@ Develop
+.PHONY: test
+test: environment browser ## all tests but the long ones
+	@$(RUN) pytest -m "not long" $(ARGS)
+
+.PHONY: test-long
+test-long: environment browser ## the long tests
+	@$(RUN) pytest -m long $(ARGS)
+
+.PHONY: lint
+lint: environment ## look for mistakes and bad style
+	@$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+.PHONY: types
+types: environment ## check types
+	@$(RUN) mypy
+
+.PHONY: format
+format: environment ## format the code and mend what can be mended
+	@$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+.PHONY: lock
+lock: environment ## choose the newest versions that our requirements allow, with hashes
+	@$(COMPILE) --upgrade --extra dev --output-file stack/locks/jobs.txt pyproject.toml
+	$(COMPILE) --upgrade --output-file stack/locks/superset.txt superset/requirements.in
+
+.PHONY: environment
+environment: ## make the Python environment (the other targets do it by themselves)
+	@for python in $(PYTHON); do
+		if "$$python" -c '$(SUPPORTED)' 2>/dev/null; then
+			SLUICE_CACHE="$(CACHE)" PYTHONPATH="$(CURDIR)" exec "$$python" -m stack.environments jobs
+		fi
+	done
+	echo "error: Sluice needs Python 3.11 or 3.12, and there is none in PATH. Install one" >&2
+	echo "(Debian 12: apt install python3 python3-venv), or name it: make up PYTHON=/path/to/python3.11" >&2
+	exit 1
+
+.PHONY: browser
+browser: ## install Chromium when there is none (Debian and Ubuntu)
+	@stack/install-browser
+
+.PHONY: clean
+clean: ## remove what can be made again; the data in .sluice stay
+	@rm -rf "$(CACHE)" .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './.sluice/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " }
+		/^##@/ { printf "\n%s\n", substr($$0, 5) }
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

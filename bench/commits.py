@@ -1,0 +1,49 @@
+"""The history of a Delta table: when each version became visible and how many events it holds."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from bench.freshness import Commits
+
+
+def history(table: Path, measure: str) -> Commits:
+    """Follow a local table's log from its first version to its last.
+
+    Per version the sum of a measure is kept up from the files that the version adds and removes, so that
+    each file is read once. The table must not have been vacuumed, and its log must be whole.
+
+    Raises:
+        ValueError: a version is missing from the log.
+    """
+    files: dict[str, int] = {}
+    times: list[float] = []
+    totals: list[int] = []
+    for version, commit in enumerate(sorted((table / "_delta_log").glob("*.json"))):
+        if int(commit.stem) != version:
+            raise ValueError(f"{table}: version {version} is missing from the log")
+        for line in commit.read_text().splitlines():
+            _apply(json.loads(line), files, table, measure)
+        # A commit is visible when its file gets its name, and that sets the change time.
+        times.append(commit.stat().st_ctime)
+        totals.append(sum(files.values()))
+    return Commits(np.array(times, dtype=np.float64), np.array(totals, dtype=np.int64))
+
+
+def total(table: Path, measure: str) -> int:
+    """The sum of a measure over the table's last version."""
+    column = DeltaTable(table).to_pyarrow_table(columns=[measure])[measure]
+    return int(pc.sum(column).as_py() or 0)
+
+
+def _apply(action: dict[str, dict[str, str]], files: dict[str, int], table: Path, measure: str) -> None:
+    if removed := action.get("remove"):
+        files.pop(removed["path"], None)
+    if added := action.get("add"):
+        column = pq.read_table(table / unquote(added["path"]), columns=[measure])[measure]
+        files[added["path"]] = pc.sum(column).as_py() or 0

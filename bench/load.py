@@ -1,0 +1,125 @@
+"""Load generator: placed orders at a steady rate, with the wall clock as event time.
+
+Runs in an environment of its own (see ``bench.environment``), so it imports nothing of the project::
+
+    python load.py BOOTSTRAP TOPIC RATE SECONDS LOG
+
+``LOG`` gets one line per tick, ``<event time in epoch ms> <events>``: every event of a tick has this event
+time. The last line of standard output is a JSON object with the events sent and the CPU seconds taken.
+"""
+
+import json
+import random
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from itertools import accumulate, cycle
+
+from confluent_kafka import Producer  # type: ignore[import-not-found]
+
+TICK = 0.01
+TEMPLATES = 20_000
+CATEGORIES = [
+    *("Electronics", "Books", "Fashion", "Home", "Garden", "Sports"),
+    *("Toys", "Beauty", "Grocery", "Health", "Automotive", "Music"),
+]
+COUNTRIES = ["DE", "FR", "NL", "ES", "IT", "PL", "AT", "BE"]
+CHANNELS = ["web", "app", "partner"]
+VENDORS = [f"vendor-{number:02}" for number in range(1, 41)]
+
+
+class Popular:
+    """Picks from a list by Zipf's law: the n-th is picked n times less often than the first."""
+
+    def __init__(self, values: list[str]) -> None:
+        self.values = values
+        self.weights = list(accumulate(1 / rank for rank in range(1, len(values) + 1)))
+
+    def pick(self, chance: random.Random) -> str:
+        """One of the values."""
+        return chance.choices(self.values, cum_weights=self.weights)[0]
+
+
+def endings(chance: random.Random, count: int = TEMPLATES) -> list[bytes]:
+    """What follows the order's id in its JSON: the rest of ``count`` orders of one line each."""
+    vendors, categories, countries, channels = map(Popular, (VENDORS, CATEGORIES, COUNTRIES, CHANNELS))
+    return [
+        json.dumps(
+            {
+                "customer_id": f"customer-{chance.randrange(20_000):05}",
+                "vendor_id": vendors.pick(chance),
+                "country": countries.pick(chance),
+                "channel": channels.pick(chance),
+                "currency": "EUR",
+                "lines": [
+                    {
+                        "product_id": f"product-{chance.randrange(5_000):04}",
+                        "category": categories.pick(chance),
+                        "quantity": chance.randint(1, 4),
+                        "unit_price": f"{chance.randint(199, 29_999) / 100:.2f}",
+                    }
+                ],
+            },
+            separators=(",", ":"),
+        )[1:].encode()
+        for _ in range(count)
+    ]
+
+
+def timestamp(milliseconds: int) -> bytes:
+    """ISO 8601 in UTC with milliseconds."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03}Z".encode()
+
+
+def produce(producer: Producer, topic: str, rate: float, seconds: float, log_path: str) -> int:
+    """Send events until the time is over; returns how many."""
+    rest_of_order = cycle(endings(random.Random(1)))
+    sent, started = 0, time.monotonic()
+    with open(log_path, "w") as log:  # noqa: PTH123
+        while (elapsed := time.monotonic() - started) < seconds:
+            milliseconds = time.time_ns() // 1_000_000
+            head = b'{"event_type":"placed","event_time":"%b","event_id":"' % timestamp(milliseconds)
+            due = int(elapsed * rate)
+            for number in range(sent, due):
+                key = b"order-%010d" % number
+                value = b'%be-%010d","order_id":"%b",%b' % (head, number, key, next(rest_of_order))
+                producer.produce(topic, value, key)
+            if due > sent:
+                log.write(f"{milliseconds} {due - sent}\n")
+            sent = due
+            producer.poll(0)
+            time.sleep(max(0.0, TICK - (time.monotonic() - started - elapsed)))
+    return sent
+
+
+def main(bootstrap: str, topic: str, rate: str, seconds: str, log_path: str) -> None:
+    """Produce, and print what it took."""
+    failed = 0
+
+    def delivered(error: object, _message: object) -> None:
+        nonlocal failed
+        failed += error is not None
+
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 10,
+            "batch.size": 262_144,
+            "compression.type": "lz4",
+            "acks": 1,
+            "queue.buffering.max.messages": 1_000_000,
+            "error_cb": lambda error: print(error, file=sys.stderr),
+            "delivery.report.only.error": True,
+            "on_delivery": delivered,
+        }
+    )
+    sent = produce(producer, topic, float(rate), float(seconds), log_path)
+    failed += producer.flush(60)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({"sent": sent, "failed": failed, "cpu_seconds": used.ru_utime + used.ru_stime}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,247 @@
+"""The report: ``benchmarks.md`` and its plot, from the results of the runs."""
+
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+Result = Mapping[str, Any]
+
+PLOT = "benchmarks.svg"
+ORDER = ("textbook", "sluice")
+TITLES = {"textbook": "Textbook", "sluice": "Sluice"}
+# Mid-tones and a clear background, so that the plot is readable on white and on black.
+COLOURS = {"textbook": "#d9822b", "sluice": "#2b95d6"}
+INK = "#808890"
+
+FRAME = """\
+# Benchmarks
+
+How long after an event happened does a reader of gold see it? `make bench` asks this of two pipelines, one
+after the other on the same machine, under the same load, each with a broker and a lake of its own:
+
+- **Textbook**: three streaming queries as the documentation of Spark and Delta Lake teaches them
+  (`bench/textbook.py`): Kafka to bronze by the Delta sink; bronze to silver by Delta source and sink;
+  silver to gold by Delta source, watermarked windows in update mode and MERGE. It has Sluice's session
+  settings, contract, decoding, judgement and mart.
+- **Sluice**: `sluice run bronze live`.
+
+{results}
+## How it is measured
+
+- Every event is a placed order with one line. Its event time is the wall clock when it was produced; events
+  of one 10 ms tick share it. Vendors (40), categories (12), countries (8) and channels (3) are picked by
+  Zipf's law.
+- Nothing watches the run. Afterwards the log of the Delta table `gold/marketplace_sales_by_minute` tells
+  when each version became visible and how many orders it holds. The k-th event, in order of event time, is
+  visible from the first version that holds at least k orders; every event counts in every percentile.
+- The load runs for a warm-up first, in which the JVM compiles its code; the warm-up does not count.
+  Percentiles are over all events of the minutes after it.
+- CPU and memory are those of the pipeline's processes (memory: the largest sum of resident sets, sampled
+  every second). The broker and the load generator share the machine; their shares are listed too.
+- "Lost or doubled" compares the events produced, warm-up included, with the sum of `orders` in gold.
+
+Run it again with `make bench`; `python -m bench --help` lists the options. Raw results are in
+`bench/results/`.
+"""
+
+
+def write(results: Iterable[Result], directory: Path) -> Path:
+    """Write ``benchmarks.md`` and ``benchmarks.svg`` into a directory; returns the path of the former."""
+    ordered = sorted(results, key=lambda result: (result["rate"], ORDER.index(result["pipeline"])))
+    measured = [result for result in ordered if "freshness" in result]
+    parts = [
+        *_conditions(ordered),
+        *_table(measured),
+        *_bars(measured),
+        *_drift(measured),
+        *_failures(ordered),
+    ]
+    if measured:
+        plot(measured, directory / PLOT)
+        parts += [f"![Freshness over the run]({PLOT})\n"]
+    page = directory / "benchmarks.md"
+    page.write_text(FRAME.format(results="\n".join(parts)))
+    return page
+
+
+def plot(results: Iterable[Result], path: Path) -> None:
+    """Draw freshness over time: a panel per rate, the median and the span to p99 per pipeline."""
+    by_rate: dict[int, list[Result]] = {}
+    for result in results:
+        by_rate.setdefault(result["rate"], []).append(result)
+    mpl.rcParams["svg.fonttype"] = "none"
+    mpl.rcParams["svg.hashsalt"] = "sluice"
+    figure, panels = plt.subplots(
+        1, len(by_rate), figsize=(4.5 * len(by_rate), 3.2), sharey=True, squeeze=False, layout="constrained"
+    )
+    for panel, (rate, group) in zip(panels[0], sorted(by_rate.items()), strict=True):
+        for result in group:
+            _line(panel, result)
+        _dress(panel, f"{rate:,} events/s")
+    panels[0][0].set_ylabel("event time to gold (s)", color=INK)
+    panels[0][-1].legend(frameon=False, labelcolor=INK, fontsize=9)
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _line(panel: Axes, result: Result) -> None:
+    periods = [period for period in result["by_period"] if period["p99"] is not None]
+    minutes = [period["at"] / 60 for period in periods]
+    middle, high = ([period[name] for period in periods] for name in ("p50", "p99"))
+    colour = COLOURS[result["pipeline"]]
+    panel.plot(
+        minutes, middle, color=colour, linewidth=1.5, label=f"{TITLES[result['pipeline']]}, p50 to p99"
+    )
+    panel.fill_between(minutes, middle, high, color=colour, alpha=0.3, linewidth=0)
+
+
+def _dress(panel: Axes, title: str) -> None:
+    panel.set_title(title, color=INK, fontsize=10)
+    panel.set_xlabel("minute of the run", color=INK)
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.tick_params(which="both", colors=INK, labelsize=8)
+    panel.grid(which="major", color=INK, alpha=0.25, linewidth=0.5)
+    for side in panel.spines.values():
+        side.set_visible(False)
+
+
+def _conditions(results: list[Result]) -> list[str]:
+    machines = []
+    for result in results:
+        machine = result["machine"]
+        if machine not in machines:
+            machines.append(machine)
+    lines = ["## Results\n"]
+    for machine in machines:
+        versions = ", ".join(f"{name} {value}" for name, value in machine.items() if name not in _HARDWARE)
+        lines.append(
+            f"Machine: {machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, "
+            f"{machine['system']}. Versions: {versions}. "
+            "The broker and the load generator ran on the same cores.\n"
+        )
+    dates = sorted({result["measured_at"][:10] for result in results})
+    spans = sorted({(result["minutes"], result["warmup_seconds"]) for result in results})
+    runs = "; ".join(f"{minutes:g} minutes after a warm-up of {warmup:g} s" for minutes, warmup in spans)
+    return [*lines, f"Measured on {', '.join(dates)}; each run {runs}.\n"]
+
+
+_HARDWARE = ("cores", "processor", "memory_gib", "system")
+
+
+def _table(results: list[Result]) -> list[str]:
+    if not results:
+        return []
+    rows: list[tuple[str, list[str]]] = [
+        ("event time to gold, p50", [_seconds(r["freshness"]["p50"]) for r in results]),
+        ("p95", [_seconds(r["freshness"]["p95"]) for r in results]),
+        ("p99", [_seconds(r["freshness"]["p99"]) for r in results]),
+        ("max", [_seconds(r["freshness"]["max"]) for r in results]),
+        ("produced, events/s", [f"{r['load']['events_per_second']:,.0f}" for r in results]),
+        ("became visible, events/s", [f"{r['gold_events_per_second']:,.0f}" for r in results]),
+        ("commits to gold", [f"{r['gold_commits']:,}" for r in results]),
+        ("CPU of the pipeline, cores", [f"{r['usage']['cores']:.2f}" for r in results]),
+        ("CPU-s per 1,000 events", [f"{r['usage']['cpu_seconds_per_1000_events']:.3f}" for r in results]),
+        ("memory of the pipeline, MiB", [f"{r['usage']['memory_mib']:,.0f}" for r in results]),
+        ("CPU of broker / generator, cores", [_others(r) for r in results]),
+        ("CPU of everything else on the machine, cores", [_rest(r) for r in results]),
+        ("events produced, warm-up included", [f"{r['produced']:,}" for r in results]),
+        ("lost or doubled", [_lost(r) for r in results]),
+    ]
+    heads = [f"{TITLES[r['pipeline']]}, {r['rate']:,}/s" for r in results]
+    lines = [_row("", heads), _row("---", ["---:"] * len(results))]
+    return ["\n".join([*lines, *(_row(name, cells) for name, cells in rows)]) + "\n"]
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"| {' | '.join([name, *cells])} |"
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.2f} s"
+
+
+def _others(result: Result) -> str:
+    broker = result["broker"].get("cores")
+    return f"{'?' if broker is None else f'{broker:.2f}'} / {result['load']['cores']:.2f}"
+
+
+def _rest(result: Result) -> str:
+    known = result["usage"]["cores"] + result["broker"].get("cores", 0) + result["load"]["cores"]
+    return f"{max(0.0, result['usage']['machine_cores'] - known):.2f}"
+
+
+def _lost(result: Result) -> str:
+    difference = result["in_gold"] - result["produced"]
+    return "0" if difference == 0 else f"{difference:+,}"
+
+
+def _bars(results: list[Result]) -> list[str]:
+    """How many times fresher Sluice is, per rate."""
+    lines = []
+    by_key = {(result["pipeline"], result["rate"]): result["freshness"] for result in results}
+    for rate in sorted({result["rate"] for result in results}):
+        ours, theirs = by_key.get(("sluice", rate)), by_key.get(("textbook", rate))
+        if not ours or not theirs:
+            continue
+        ratios = [f"{name} {_ratio(theirs[name], ours[name])}" for name in ("p50", "p95", "p99")]
+        lines.append(f"- At {rate:,} events/s Sluice is fresher by a factor of: {', '.join(ratios)}.")
+    return ["\n".join(lines) + "\n"] if lines else []
+
+
+def _ratio(theirs: float | None, ours: float | None) -> str:
+    return "without bound" if theirs is None else "none" if not ours else f"{theirs / ours:.1f}"
+
+
+def _drift(results: list[Result]) -> list[str]:
+    """Freshness minute by minute, to see whether it drifts."""
+    if not any(len(result["by_minute"]) > 1 for result in results):
+        return []
+    count = max(len(result["by_minute"]) for result in results)
+    lines = [
+        "Minute by minute, p50 / p99 in seconds:\n",
+        _row("run", [str(minute) for minute in range(1, count + 1)]),
+        _row("---", ["---:"] * count),
+    ]
+    for result in results:
+        cells = [_pair(minute) for minute in result["by_minute"]]
+        lines.append(
+            _row(f"{TITLES[result['pipeline']]}, {result['rate']:,}/s", cells + [""] * (count - len(cells)))
+        )
+    lines.append("")
+    lines += [line for result in results if (line := _slope(result))]
+    return ["\n".join(lines) + "\n"]
+
+
+def _pair(minute: Mapping[str, float | None]) -> str:
+    return " / ".join("never" if minute[name] is None else f"{minute[name]:.2f}" for name in ("p50", "p99"))
+
+
+def _slope(result: Result) -> str | None:
+    """The trend of the median by least squares over the minutes."""
+    medians = [minute["p50"] for minute in result["by_minute"]]
+    if len(medians) < 2 or None in medians:
+        return None
+    slope = statistics.linear_regression(range(len(medians)), medians).slope
+    name = f"{TITLES[result['pipeline']]} at {result['rate']:,} events/s"
+    change = medians[-1] - medians[0]
+    return (
+        f"- {name}: p50 {change:+.2f} s from the first to the last minute; trend {slope:+.3f} s per minute."
+    )
+
+
+def _failures(results: list[Result]) -> list[str]:
+    lines = [
+        f"- {TITLES[result['pipeline']]} at {result['rate']:,} events/s gave no figures: {result['error']}"
+        for result in results
+        if "error" in result
+    ]
+    return ["\n".join(lines) + "\n"] if lines else []

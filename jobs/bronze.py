@@ -1,0 +1,62 @@
+"""Bronze: every record of every topic, exactly as it came, for audit and replay."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DateType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from jobs.engine.batch import current_batch
+from jobs.engine.commit import Appender, collect_if_few
+from jobs.engine.kafka import records
+from jobs.engine.query import Trigger, start
+from jobs.engine.table import Table
+from jobs.settings import Settings
+from schemas import Contract
+
+HEADERS = ArrayType(StructType([StructField("key", StringType()), StructField("value", BinaryType())]))
+RECORD = [
+    StructField("key", BinaryType()),
+    StructField("value", BinaryType()),
+    StructField("headers", HEADERS),
+    StructField("topic", StringType()),
+    StructField("partition", IntegerType()),
+    StructField("offset", LongType()),
+    StructField("timestamp", TimestampType(), metadata={"comment": "When Kafka received the record, UTC."}),
+]
+EVENTS = Table(
+    layer="bronze",
+    name="events",
+    schema=StructType([*RECORD, StructField("arrival_date", DateType())]),
+    description="Every record of every topic, exactly as it came.",
+    partition_by=("arrival_date",),
+)
+# Nobody waits for bronze: larger and fewer commits leave the processor to what is live.
+INTERVAL = "5 seconds"
+
+
+def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger) -> StreamingQuery:
+    """Start the query that writes the topics of all contracts to ``bronze/events``."""
+    events = Appender(EVENTS, settings.lake_url)
+
+    def write(frame: DataFrame, batch_id: int) -> None:
+        batch = current_batch(session, batch_id)
+        frame.persist()
+        events.append(collect_if_few(frame, count=frame.count(), few=settings.spark_writer_rows), batch)
+        frame.unpersist()
+
+    arrived = records(session, [contract.topic for contract in contracts], settings).withColumn(
+        "arrival_date", F.to_date("timestamp")
+    )
+    return start(arrived, "bronze", write, settings, trigger={"processingTime": INTERVAL, **trigger})

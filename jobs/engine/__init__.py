@@ -1,0 +1,1 @@
+"""What every job shares: the session, the Kafka source, the Delta commit, the progress report."""

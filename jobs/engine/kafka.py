@@ -1,0 +1,27 @@
+"""Kafka as a source."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.settings import Settings
+
+COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
+
+
+def records(session: SparkSession, topics: Sequence[str], settings: Settings) -> DataFrame:
+    """A stream of the records of these topics, from their earliest offset.
+
+    Columns: ``COLUMNS``. Offsets that Kafka deleted before they were read fail the query, for they are a loss.
+    """
+    return (
+        session.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .option("subscribe", ",".join(topics))
+        .option("startingOffsets", "earliest")
+        .option("includeHeaders", "true")
+        .option("failOnDataLoss", "true")
+        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .load()
+        .select(*COLUMNS)
+    )

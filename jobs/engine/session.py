@@ -1,0 +1,50 @@
+"""The Spark session of a job."""
+
+from pyspark.sql import SparkSession
+
+from jobs.settings import Settings
+
+DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+
+
+def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
+    """Start a Spark session that reads Kafka, keeps state in RocksDB and writes Delta, in UTC.
+
+    Raises:
+        FileNotFoundError: the jars are not in ``SLUICE_CACHE/jars/spark``.
+    """
+    jars = sorted(str(jar) for jar in (settings.cache / "jars" / "spark").glob("*.jar"))
+    if not jars:
+        raise FileNotFoundError(f"no jars in {settings.cache / 'jars' / 'spark'}; run `make jars`")
+    options = {
+        "spark.driver.memory": settings.driver_memory,
+        # Deep plans overflow the JVM's default stack when a query is stopped.
+        "spark.driver.extraJavaOptions": "-Xss8m -XX:+UseG1GC -XX:MaxGCPauseMillis=100 -Duser.timezone=UTC",
+        "spark.jars": ",".join(jars),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.local.dir": str(settings.home / "tmp"),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.scheduler.mode": "FAIR",
+        # A micro-batch is small: adapting its plan costs more than it saves.
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.extensions": DELTA_EXTENSION,
+        "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
+        "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
+        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+        "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+    }
+    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
+    builder = SparkSession.builder.master(settings.spark_master).appName(name)
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    return session

@@ -1,0 +1,172 @@
+"""Upsert windowed measures, at a cost that does not grow with the table.
+
+A mart has one row per window and dimensions. A micro-batch brings partial measures for windows that are still open, that
+is, whose end lies after the watermark. The rows of open windows are kept in memory and, in the table, in files of their
+own; an upsert merges the batch into them and replaces those files in one commit. Rows of closed windows, which cannot
+change any more, move to files that no later upsert touches. A MERGE would rewrite ever larger files instead, for it puts
+the rows of old and new windows together.
+"""
+
+import datetime as dt
+import json
+import uuid
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs
+import pyarrow.parquet as pq
+from delta.tables import DeltaTable as SparkDeltaTable
+from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction, RemoveAction
+from pyspark.sql import DataFrame
+
+from jobs.engine.batch import Batch
+from jobs.engine.commit import Rows, has_batch, transaction
+from jobs.marts.mart import Mart
+
+CLOSED_AT_LEAST = 1_000
+"""Closed rows stay with the open ones until they are this many, or as many as those: else each batch adds a file."""
+
+APP_ID = "spark.databricks.delta.write.txnAppId"
+APP_VERSION = "spark.databricks.delta.write.txnVersion"
+
+
+@dataclass
+class OpenWindows:
+    """The rows of windows that may still change, and the files of the table that hold them."""
+
+    version: int
+    files: list[str]
+    rows: pa.Table
+
+
+class MartWriter:
+    """Upserts micro-batches into one mart; it is the mart's only writer, but others may rewrite its files between."""
+
+    def __init__(self, mart: Mart, lake: str) -> None:
+        self.mart = mart
+        self._table = mart.table.create(lake)
+        self._storage = pyarrow.fs.PyFileSystem(DeltaStorageHandler(mart.table.url(lake)))
+        self._schema = pa.schema(DeltaTable(mart.table.url(lake)).schema().to_arrow())
+        self._open: OpenWindows | None = None
+
+    def upsert(self, partial: Rows, batch: Batch) -> None:
+        """Merge a batch's measures into the mart, unless the mart has the batch already.
+
+        Args:
+            partial: one row per window and dimensions, with the mart's columns in order.
+            batch: the micro-batch that they are computed from.
+        """
+        self._table.update_incremental()
+        if has_batch(self._table, batch.application(self.mart.name), batch):
+            return
+        if isinstance(partial, DataFrame):
+            self._merge_by_spark(partial, batch)
+        else:
+            self._merge_by_delta_rs(partial.cast(self._schema), batch)
+
+    def _merge_by_delta_rs(self, partial: pa.Table, batch: Batch) -> None:
+        held = self._open_windows(batch)
+        rows = merge(self.mart, held.rows, partial)
+        open_rows, closed_rows = self._split(rows, batch)
+        added = [self._write(part) for part in (open_rows, closed_rows) if part.num_rows]
+        self._table.create_write_transaction(
+            [*(_remove(path) for path in held.files), *added],
+            mode="append",
+            schema=self._table.schema(),
+            commit_properties=transaction(batch.application(self.mart.name), batch),
+        )
+        self._table.update_incremental()
+        files = [added[0].path] if open_rows.num_rows else []
+        self._open = OpenWindows(self._table.version(), files, open_rows)
+
+    def _merge_by_spark(self, partial: DataFrame, batch: Batch) -> None:
+        keys = [self.mart.window, *self.mart.dimensions]
+        session = partial.sparkSession
+        target = SparkDeltaTable.forPath(session, self._table.table_uri)
+        session.conf.set(APP_ID, batch.application(self.mart.name))
+        session.conf.set(APP_VERSION, str(batch.id))
+        try:
+            (
+                target.alias("mart")
+                .merge(partial.alias("batch"), " AND ".join(f"mart.{key} <=> batch.{key}" for key in keys))
+                .whenMatchedUpdate(set={m.name: m.merge_sql("mart", "batch") for m in self.mart.measures})
+                .whenNotMatchedInsertAll()
+                .execute()
+            )
+        finally:
+            session.conf.unset(APP_ID)
+            session.conf.unset(APP_VERSION)
+
+    def _open_windows(self, batch: Batch) -> OpenWindows:
+        """The open windows as of now, read from the table where somebody else has committed since."""
+        version = self._table.version()
+        if self._open is None or self._open.version != version:
+            self._open = self._read_open_windows(version, batch)
+        return self._open
+
+    def _read_open_windows(self, version: int, batch: Batch) -> OpenWindows:
+        actions = pa.table(self._table.get_add_actions(flatten=True))
+        latest = f"max.{self.mart.window}"
+        files = actions["path"].to_pylist()
+        if latest in actions.column_names:
+            ends = actions[latest].to_pylist()
+            first_open = batch.watermark - self.mart.width
+            files = [path for path, end in zip(files, ends, strict=True) if end is None or end > first_open]
+        parts = [pq.read_table(path, filesystem=self._storage, schema=self._schema) for path in files]
+        return OpenWindows(version, files, pa.concat_tables([self._schema.empty_table(), *parts]))
+
+    def _split(self, rows: pa.Table, batch: Batch) -> tuple[pa.Table, pa.Table]:
+        first_open = pa.scalar(batch.watermark - self.mart.width, pa.timestamp("us", "UTC"))
+        is_open = pc.greater(rows[self.mart.window], first_open)
+        open_rows = rows.filter(is_open)
+        closed = rows.num_rows - open_rows.num_rows
+        if closed < max(CLOSED_AT_LEAST, open_rows.num_rows):
+            return rows, rows.schema.empty_table()
+        return open_rows, rows.filter(pc.invert(is_open)).sort_by(self.mart.window)
+
+    def _write(self, rows: pa.Table) -> AddAction:
+        path = f"part-{uuid.uuid4()}.parquet"
+        pq.write_table(rows, path, filesystem=self._storage, compression="zstd")
+        span = pc.min_max(rows[self.mart.window]).as_py()
+        statistics = {
+            "numRecords": rows.num_rows,
+            "minValues": {self.mart.window: _iso(span["min"])},
+            "maxValues": {self.mart.window: _iso(span["max"])},
+        }
+        return AddAction(
+            path=path,
+            size=self._storage.get_file_info(path).size,
+            partition_values={},
+            modification_time=_now_ms(),
+            data_change=True,
+            stats=json.dumps(statistics),
+        )
+
+
+def merge(mart: Mart, rows: pa.Table, partial: pa.Table) -> pa.Table:
+    """The rows of a mart with partial measures merged into them: one row per window and dimensions.
+
+    Args:
+        mart: says how each measure merges.
+        rows: rows of the mart.
+        partial: further rows with the same columns.
+    """
+    keys = [mart.window, *mart.dimensions]
+    groups = pa.concat_tables([rows, partial]).group_by(keys, use_threads=False)
+    merged = groups.aggregate([(measure.name, measure.merge) for measure in mart.measures])
+    return merged.rename_columns(rows.column_names).cast(rows.schema)
+
+
+def _remove(path: str) -> RemoveAction:
+    return RemoveAction(path, data_change=True, deletion_timestamp=_now_ms())
+
+
+def _now_ms() -> int:
+    return int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+
+
+def _iso(time: dt.datetime) -> str:
+    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

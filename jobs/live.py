@@ -1,0 +1,176 @@
+"""Live: from Kafka to silver, quarantine and gold in one pass.
+
+decode ▸ judge against the contract ▸ dedupe within the watermark ▸ write silver, quarantine and every mart
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
+
+from jobs.bronze import RECORD
+from jobs.engine.batch import Batch, current_batch, dropped
+from jobs.engine.commit import Appender, collect_if_few
+from jobs.engine.kafka import records
+from jobs.engine.query import Trigger, start
+from jobs.engine.table import Table
+from jobs.engine.upsert import MartWriter
+from jobs.intake import INTAKE_BY_MINUTE, intake
+from jobs.marts import MARTS
+from jobs.settings import Settings
+from quality.judgement import CORRUPT, reasons
+from schemas import Contract
+
+ORIGIN = ("partition", "offset", "timestamp")
+ENVELOPE = ("key", "value", "headers", "topic")
+
+
+def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
+    """Decode records: adds ``text``, the value as text, and ``event``, a struct of the contract's schema."""
+    schema = StructType([*contract.spark_schema, StructField(CORRUPT, StringType())])
+    options = {"columnNameOfCorruptRecord": CORRUPT}
+    text = F.col("value").cast("string")
+    return arrived.withColumn("text", text).withColumn("event", F.from_json(text, schema, options))
+
+
+def judge(decoded: DataFrame, contract: Contract) -> DataFrame:
+    """Judge decoded records against their contract.
+
+    Returns:
+        the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted; the record's
+        ``ORIGIN``; and its ``ENVELOPE``, null where the event is accepted, for then bronze is enough.
+    """
+    event = F.col("event")
+    verdict = reasons(contract, event=event, text=F.col("text"), arrival=F.col("timestamp"))
+    accepted = F.size("reasons") == 0
+    return decoded.withColumn("reasons", verdict).select(
+        *(F.when(accepted, event[field.name]).alias(field.name) for field in contract.fields),
+        "reasons",
+        *ORIGIN,
+        *(F.when(~accepted, F.col(name)).alias(name) for name in ENVELOPE),
+    )
+
+
+def deduplicate(judged: DataFrame, contract: Contract) -> DataFrame:
+    """Keep each accepted event once, and every refused record.
+
+    A refused record has no event time and no key: it neither moves the watermark nor can it be too late, and its
+    place in the log is its identity.
+    """
+    delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
+    refused_at = F.when(F.size("reasons") > 0, F.concat_ws("-", "partition", "offset"))
+    return (
+        judged.withColumn("refused_at", refused_at)
+        .withWatermark(contract.event_time, delay)
+        .dropDuplicatesWithinWatermark([contract.key, "refused_at"])
+        .drop("refused_at")
+    )
+
+
+def silver_table(contract: Contract) -> Table:
+    """The table of an entity's valid events, each once."""
+    origin = [field for field in RECORD if field.name in ORIGIN]
+    schema = StructType([*contract.spark_schema, *origin])
+    return Table("silver", contract.name, schema, f"Valid events of {contract.topic}, each once.")
+
+
+def quarantine_table(contract: Contract) -> Table:
+    """The table of what was refused from a topic: the record as it came, and why."""
+    extra = [StructField("reasons", ArrayType(StringType())), StructField("arrival_date", DateType())]
+    return Table(
+        layer="quarantine",
+        name=contract.name,
+        schema=StructType([*RECORD, *extra]),
+        description=f"Records of {contract.topic} that were refused, as they came, with the reasons.",
+        partition_by=("arrival_date",),
+    )
+
+
+def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:
+    """The accepted events of a batch, with the columns of ``silver_table``."""
+    accepted = judged.where(F.size("reasons") == 0)
+    return accepted.select(*(field.name for field in contract.fields), *ORIGIN)
+
+
+def quarantine_rows(judged: DataFrame) -> DataFrame:
+    """The refused records of a batch, with the columns of ``quarantine_table``."""
+    refused = judged.where(F.size("reasons") > 0)
+    columns = [field.name for field in RECORD]
+    return refused.select(*columns, "reasons", F.to_date("timestamp").alias("arrival_date"))
+
+
+def live(session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger) -> StreamingQuery:
+    """Start the query that turns the events of one topic into silver, quarantine and gold."""
+    write = LiveWriter(session, contract, settings)
+    arrived = records(session, [contract.topic], settings)
+    events = deduplicate(judge(decode(arrived, contract), contract), contract)
+    return start(events, f"live-{contract.topic}", write, settings, trigger)
+
+
+class LiveWriter:
+    """Writes micro-batches of judged and deduplicated events to every table of their entity."""
+
+    def __init__(self, session: SparkSession, contract: Contract, settings: Settings) -> None:
+        lake = settings.lake_url
+        self._session = session
+        self._contract = contract
+        self._few = settings.spark_writer_rows
+        self._silver = Appender(silver_table(contract), lake)
+        self._quarantine = Appender(quarantine_table(contract), lake)
+        self._marts = [MartWriter(mart, lake) for mart in MARTS.get(contract.topic, ())]
+        self._intake = MartWriter(INTAKE_BY_MINUTE, lake)
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="commit")
+
+    def __call__(self, frame: DataFrame, batch_id: int) -> None:
+        """Commit a batch to each table that does not have it yet."""
+        batch = current_batch(self._session, batch_id)
+        frame.persist()
+        accepted, refused = count_verdicts(frame)
+        events = silver_rows(frame, self._contract)
+        # What is looked at live goes first.
+        writes: list[Callable[[], None]] = []
+        if accepted:
+            writes += [partial(self._upsert, mart, events, batch, accepted) for mart in self._marts]
+            writes += [partial(self._append, self._silver, events, batch, accepted)]
+        if refused:
+            writes += [partial(self._append, self._quarantine, quarantine_rows(frame), batch, refused)]
+        writes += [partial(self._take_in, batch, accepted, refused)]
+        self._run(writes, together=accepted + refused <= self._few)
+        frame.unpersist()
+
+    def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:
+        # Large writes go one after the other: each fills the processors and much of the memory by itself.
+        if together:
+            for done in [self._pool.submit(write) for write in writes]:
+                done.result()
+        else:
+            for write in writes:
+                write()
+
+    def _upsert(self, mart: MartWriter, events: DataFrame, batch: Batch, count: int) -> None:
+        measures = mart.mart.measure(events)
+        few = count <= self._few
+        mart.upsert(measures.toArrow() if few else collect_if_few(measures, few=self._few), batch)
+
+    def _append(self, table: Appender, rows: DataFrame, batch: Batch, count: int) -> None:
+        table.append(collect_if_few(rows, count=count, few=self._few), batch)
+
+    def _take_in(self, batch: Batch, accepted: int, refused: int) -> None:
+        now = dt.datetime.now(dt.UTC)
+        lost = dropped(self._session, batch)
+        row = intake(self._contract.topic, accepted=accepted, refused=refused, dropped=lost, at=now)
+        # This mart's windows are of processing time, so that is what closes them.
+        self._intake.upsert(row, replace(batch, watermark=now - 2 * INTAKE_BY_MINUTE.width))
+
+
+def count_verdicts(judged: DataFrame) -> tuple[int, int]:
+    """How many events of a batch are accepted, and how many records refused."""
+    is_accepted = F.size("reasons") == 0
+    row = judged.agg(F.count_if(is_accepted), F.count_if(~is_accepted)).collect()[0]
+    return row[0], row[1]

@@ -1,0 +1,136 @@
+"""The marts of the marketplace."""
+
+import datetime as dt
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType, LongType
+
+from jobs.marts.mart import Mart, Measure
+
+MONEY = DecimalType(38, 4)
+
+
+def order_facts(events: DataFrame) -> DataFrame:
+    """One row per order event, with the value of its lines.
+
+    Args:
+        events: silver orders.
+
+    Returns:
+        second, event_type, value (currency of the marketplace).
+    """
+    value = F.expr(
+        "aggregate(lines, cast(0 as decimal(18,4)), (sum, line) -> "
+        "cast(sum + line.quantity * line.unit_price as decimal(18,4)))"
+    )
+    return events.select(F.date_trunc("second", "event_time").alias("second"), "event_type", value.alias("value"))
+
+
+def category_facts(events: DataFrame) -> DataFrame:
+    """One row per order event and category in it, with the units and the value of the lines in that category.
+
+    Args:
+        events: silver orders.
+
+    Returns:
+        minute, vendor_id, category, country, channel, event_type, units, value (currency of the marketplace).
+    """
+    per_category = F.expr(
+        """
+        transform(array_distinct(lines.category), category -> aggregate(
+            filter(lines, line -> line.category = category),
+            named_struct('category', category, 'units', 0L, 'value', cast(0 as decimal(18,4))),
+            (sum, line) -> named_struct(
+                'category', category,
+                'units', sum.units + line.quantity,
+                'value', cast(sum.value + line.quantity * line.unit_price as decimal(18,4)))))
+        """
+    )
+    return events.select(
+        F.date_trunc("minute", "event_time").alias("minute"),
+        "vendor_id",
+        "country",
+        "channel",
+        "event_type",
+        F.inline(per_category),
+    )
+
+
+SALES_BY_MINUTE = Mart(
+    name="marketplace_sales_by_minute",
+    description="Sales of the marketplace per minute of event time, vendor, category, country and channel.",
+    window="minute",
+    width=dt.timedelta(minutes=1),
+    dimensions={
+        "vendor_id": "Vendor who sells and ships the order.",
+        "category": "Category of the products; an order with lines in two categories counts in each.",
+        "country": "Country that the order ships to.",
+        "channel": "Where the customer ordered: web, app or partner.",
+    },
+    measures=(
+        Measure("orders", "count_if(event_type = 'placed')", LongType(), "orders", "Orders placed."),
+        Measure(
+            "units",
+            "coalesce(sum(units) filter (where event_type = 'placed'), 0)",
+            LongType(),
+            "units",
+            "Units ordered.",
+        ),
+        Measure(
+            "gross",
+            "coalesce(sum(value) filter (where event_type = 'placed'), 0)",
+            MONEY,
+            "currency of the marketplace",
+            "Value of the orders placed, before cancellations and returns.",
+        ),
+        Measure("cancelled", "count_if(event_type = 'cancelled')", LongType(), "orders", "Orders cancelled."),
+        Measure("returned", "count_if(event_type = 'returned')", LongType(), "orders", "Orders returned."),
+        Measure(
+            "order_value_min",
+            "min(value) filter (where event_type = 'placed')",
+            MONEY,
+            "currency of the marketplace",
+            "Lowest value of an order placed; empty without orders.",
+            merge="min",
+        ),
+        Measure(
+            "order_value_max",
+            "max(value) filter (where event_type = 'placed')",
+            MONEY,
+            "currency of the marketplace",
+            "Highest value of an order placed; empty without orders.",
+            merge="max",
+        ),
+        Measure(
+            "order_value_sum_of_squares",
+            "coalesce(sum(value * value) filter (where event_type = 'placed'), 0)",
+            DecimalType(38, 8),
+            "squared currency of the marketplace",
+            "Sum of the squared values of the orders placed, for their standard deviation.",
+        ),
+    ),
+    facts=category_facts,
+)
+
+PULSE_BY_SECOND = Mart(
+    name="marketplace_pulse_by_second",
+    description="The pulse of the marketplace per second of event time.",
+    window="second",
+    width=dt.timedelta(seconds=1),
+    dimensions={},
+    measures=(
+        Measure("events", "count(*)", LongType(), "events", "Order events of every kind."),
+        Measure("orders", "count_if(event_type = 'placed')", LongType(), "orders", "Orders placed."),
+        Measure(
+            "gross",
+            "coalesce(sum(value) filter (where event_type = 'placed'), 0)",
+            MONEY,
+            "currency of the marketplace",
+            "Value of the orders placed.",
+        ),
+    ),
+    facts=order_facts,
+)
+
+MARTS = {"marketplace.orders": (PULSE_BY_SECOND, SALES_BY_MINUTE)}

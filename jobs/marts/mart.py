@@ -1,0 +1,76 @@
+"""The declaration of a mart: its grain, its measures and how they are computed from events."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, StructField, StructType, TimestampType
+
+from jobs.engine.table import Layer, Table
+
+Merge = Literal["sum", "min", "max"]
+MERGE_SQL = {
+    "sum": "{mart} + {batch}",
+    "min": "least({mart}, {batch})",
+    "max": "greatest({mart}, {batch})",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure that merges: the value over two sets of events follows from its values over each.
+
+    ``formula`` is a Spark SQL aggregate over the columns that the mart's ``facts`` give.
+    """
+
+    name: str
+    formula: str
+    data_type: DataType
+    unit: str
+    description: str
+    merge: Merge = "sum"
+
+    def merge_sql(self, mart: str, batch: str) -> str:
+        """The merged value as SQL, for two table aliases."""
+        return MERGE_SQL[self.merge].format(mart=f"{mart}.{self.name}", batch=f"{batch}.{self.name}")
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A gold table with one row per window and dimensions.
+
+    ``facts`` is a pure function from valid events to the rows that the measures are computed over; it gives at least the
+    window's start and the dimensions.
+    """
+
+    name: str
+    description: str
+    window: str
+    width: dt.timedelta
+    dimensions: dict[str, str]
+    measures: tuple[Measure, ...]
+    facts: Callable[[DataFrame], DataFrame]
+    layer: Layer = "gold"
+
+    @property
+    def table(self) -> Table:
+        """The mart's table."""
+        columns = [
+            _column(self.window, TimestampType(), f"Start of the window of {self.width.total_seconds():.0f} s, UTC."),
+            *(_column(name, StringType(), description) for name, description in self.dimensions.items()),
+            *(_column(m.name, m.data_type, f"{m.description} Unit: {m.unit}.") for m in self.measures),
+        ]
+        return Table(self.layer, self.name, StructType(columns), self.description)
+
+    def measure(self, events: DataFrame) -> DataFrame:
+        """Compute the measures of some events: one row per window and dimensions, with the table's columns in order."""
+        keys = [self.window, *self.dimensions]
+        aggregates = [F.expr(f"cast({m.formula} as {m.data_type.simpleString()})").alias(m.name) for m in self.measures]
+        return self.facts(events).groupBy(*keys).agg(*aggregates)
+
+
+def _column(name: str, data_type: DataType, description: str) -> StructField:
+    return StructField(name, data_type, nullable=True, metadata={"comment": description})

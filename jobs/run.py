@@ -1,0 +1,83 @@
+"""Run jobs: several queries in one Spark application, until they end or are told to stop."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from jobs.bronze import bronze
+from jobs.engine.progress import report
+from jobs.engine.query import Trigger
+from jobs.engine.session import spark_session
+from jobs.live import live
+from jobs.settings import Settings
+from schemas import Contract, load_contracts
+
+Start = Callable[[SparkSession, Sequence[Contract], Settings, Trigger], Iterator[StreamingQuery]]
+
+
+def _bronze(
+    session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger
+) -> Iterator[StreamingQuery]:
+    yield bronze(session, contracts, settings, trigger)
+
+
+def _live(
+    session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger
+) -> Iterator[StreamingQuery]:
+    for contract in contracts:
+        yield live(session, contract, settings, trigger)
+
+
+JOBS: dict[str, Start] = {"bronze": _bronze, "live": _live}
+"""The jobs that `sluice run` knows, by name."""
+
+REPORT_EVERY = 1.0
+
+
+def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, available_now: bool = False) -> None:
+    """Run jobs in the foreground.
+
+    Args:
+        names: jobs, from ``JOBS``.
+        settings: where Kafka and the lake are.
+        domain: take only this domain's contracts.
+        available_now: process what Kafka holds now, then return; otherwise run until SIGTERM or SIGINT.
+
+    Raises:
+        ContractError: a contract is wrong; no event has been read.
+        StreamingQueryException: a query failed; the others have been stopped.
+    """
+    contracts = [contract for contract in load_contracts() if domain in (None, contract.domain)]
+    told_to_stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: told_to_stop.set())
+    session = spark_session(settings)
+    trigger: Trigger = {"availableNow": True} if available_now else {}
+    queries = [query for name in names for query in JOBS[name](session, contracts, settings, trigger)]
+    try:
+        while not told_to_stop.wait(REPORT_EVERY) and all(query.isActive for query in queries):
+            for query in queries:
+                report(query, settings)
+        if available_now:
+            _finish(queries, told_to_stop)
+    finally:
+        _stop(queries, settings)
+    session.stop()
+
+
+def _finish(queries: Sequence[StreamingQuery], told_to_stop: threading.Event) -> None:
+    while any(query.isActive for query in queries) and not told_to_stop.wait(REPORT_EVERY):
+        pass
+
+
+def _stop(queries: Sequence[StreamingQuery], settings: Settings) -> None:
+    failure = None
+    for query in queries:
+        report(query, settings)
+        failure = failure or query.exception()
+        query.stop()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,59 @@
+"""Every setting of Sluice: environment variables with the prefix ``SLUICE_``."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """Settings of one installation, read from the environment once."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True)
+
+    home: Path = Field(CHECKOUT / ".sluice", description="Everything that a run makes.")
+    cache: Path = Field(
+        CHECKOUT / ".sluice" / "cache", description="What can be made again: environments, jars."
+    )
+    lake: str = Field("", description="Path or URL of the lake; default `SLUICE_HOME/lake`.")
+    kafka: str = Field("", description="Bootstrap servers; default `127.0.0.1:SLUICE_KAFKA_PORT`.")
+
+    kafka_port: int = Field(9092, description="Port of the local broker; the next one is its controller's.")
+    postgres_port: int = Field(5433, description="Port of Superset's metadata database.")
+    redis_port: int = Field(6380, description="Port of Superset's cache and Celery queue.")
+    mail_port: int = Field(8025, description="Port of the local mail sink.")
+    superset_port: int = Field(8088, description="Port of Superset.")
+
+    demo_rate: float = Field(50, description="Demo events per second that `sluice up` produces; 0 for none.")
+    driver_memory: str = Field("3g", description="Heap of the Spark driver.")
+    spark_master: str = Field("local[2]", description="Spark master.")
+    spark_writer_rows: int = Field(
+        200_000, description="A write of more rows than this goes through Spark instead of delta-rs."
+    )
+    max_offsets_per_trigger: int = Field(
+        1_000_000, description="Most Kafka records that one micro-batch takes."
+    )
+
+    @field_validator("home", "cache")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.absolute()
+
+    @property
+    def lake_url(self) -> str:
+        """Root of the lake: a local path or an object store URL, without a trailing slash."""
+        return (self.lake or str(self.home / "lake")).rstrip("/")
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka bootstrap servers, ``host:port[,host:port…]``."""
+        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

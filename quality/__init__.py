@@ -1,0 +1,1 @@
+"""Quality: what decides whether an event may enter."""

@@ -1,0 +1,130 @@
+"""Judge events against their contract with native Column expressions, so that refusing costs no extra pass."""
+
+from collections.abc import Iterator
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, StringType, TimestampType
+
+from schemas import Contract, ContractField
+
+CORRUPT = "_corrupt_record"
+"""The member of a decoded event that holds the text where some of it could not be decoded."""
+
+
+def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column) -> Column:
+    """Why an event is refused.
+
+    Args:
+        contract: what the event should be.
+        event: the decoded value, a struct of the contract's schema and ``CORRUPT``.
+        text: the value as text.
+        arrival: when Kafka received the record; times ahead are judged against it, so that a replay judges alike.
+
+    Returns:
+        array<string>, one entry ``rule: field (value)`` per broken rule; empty where the event may enter.
+    """
+    value = F.try_parse_json(text)
+    broken = F.array_compact(
+        F.concat(
+            F.array(
+                *(_plain(field, event[field.name], field.name, _given(event, value, field)) for field in contract.fields),
+                *(_other_type(field, event[field.name], text, value) for field in contract.fields),
+                _ahead(contract, event, arrival),
+            ),
+            *(_items(field, event, value) for field in contract.fields if field.is_array and field.fields),
+        )
+    )
+    corrupt = F.when(event[CORRUPT].isNotNull(), _one("wrong_type: a value inside a field")).otherwise(F.array())
+    return (
+        F.when(text.isNull() | (F.trim(text) == ""), _one("empty: the record has no value"))
+        .when(_is_not_json(event, value), _one("not_json: the value is not JSON"))
+        .when(~F.ltrim(text).startswith("{"), _one("not_an_object: the value is JSON but no object"))
+        .when(F.size(broken) > 0, F.array_distinct(broken))
+        .otherwise(corrupt)
+    )
+
+
+def _is_not_json(event: Column, value: Column) -> Column:
+    # Parsing again is dear, so only where decoding already failed.
+    return event.isNull() | (event[CORRUPT].isNotNull() & value.isNull())
+
+
+def _given(event: Column, value: Column, field: ContractField) -> Column:
+    """Whether the text gives a field that the decoder had to leave empty."""
+    return event[CORRUPT].isNotNull() & _token_type(value, field).isNotNull()
+
+
+def _other_type(field: ContractField, decoded: Column, text: Column, value: Column) -> Column:
+    """A type that the decoder takes but the contract does not: no text for a string, a number for a time."""
+    if isinstance(field.data_type, StringType):
+        suspicious = decoded.rlike(r"^(?:[-0-9{\[]|true$|false$)")
+    elif isinstance(field.data_type, TimestampType | DateType):
+        suspicious = text.rlike(rf'"{field.name}"\s*:\s*[-0-9]')
+    else:
+        return F.lit(None).cast("string")
+    return F.when(suspicious & (_token_type(value, field) != "STRING"), _reason("wrong_type", field.name, decoded))
+
+
+def _token_type(value: Column, field: ContractField) -> Column:
+    """The JSON type of an object's member as its text has it; null where it is missing or JSON's null."""
+    token = F.try_variant_get(value, f"$.{field.name}", "variant")
+    return F.nullif(F.schema_of_variant(token), F.lit("VOID"))
+
+
+def _ahead(contract: Contract, event: Column, arrival: Column) -> Column:
+    value = event[contract.event_time]
+    limit = arrival + F.expr(f"interval {int(contract.ahead_tolerance.total_seconds())} seconds")
+    return F.when(value > limit, _reason("ahead", contract.event_time, value))
+
+
+def _items(field: ContractField, event: Column, value: Column) -> Column:
+    """What is wrong with the objects of an array, as one array."""
+    texts = F.try_variant_get(value, f"$.{field.name}", "array<variant>")
+
+    def judge(item: Column, index: Column) -> Column:
+        return F.array(
+            *(
+                _plain(member, item[member.name], f"{field.name}.{member.name}", _given(event, F.get(texts, index), member))
+                for member in field.fields
+            )
+        )
+
+    return F.coalesce(F.flatten(F.transform(event[field.name], judge)), F.array().cast("array<string>"))
+
+
+def _plain(field: ContractField, value: Column, path: str, given: Column) -> Column:
+    """The first rule that a value breaks, or null."""
+    verdict = F.when(value.isNull() & given, F.lit(f"wrong_type: {path}"))
+    if field.required:
+        verdict = verdict.when(value.isNull(), F.lit(f"missing: {path}"))
+    for rule, broken in _rules(field, value):
+        verdict = verdict.when(broken, _reason(rule, path, value))
+    return verdict
+
+
+def _rules(field: ContractField, value: Column) -> Iterator[tuple[str, Column]]:
+    if field.allowed:
+        yield "not_allowed", ~value.isin(*field.allowed)
+    if field.minimum is not None:
+        yield "below_minimum", value < field.minimum
+    if field.maximum is not None:
+        yield "above_maximum", value > field.maximum
+    if field.min_length is not None:
+        yield "too_short", F.length(value) < field.min_length
+    if field.max_length is not None:
+        yield "too_long", F.length(value) > field.max_length
+    if field.pattern is not None:
+        yield "wrong_format", ~value.rlike(field.pattern)
+    if field.min_items is not None:
+        yield "too_few_items", F.size(value) < field.min_items
+    if field.max_items is not None:
+        yield "too_many_items", F.size(value) > field.max_items
+
+
+def _reason(rule: str, path: str, value: Column) -> Column:
+    return F.concat(F.lit(f"{rule}: {path} ("), F.substring(value.cast("string"), 1, 200), F.lit(")"))
+
+
+def _one(reason: str) -> Column:
+    return F.array(F.lit(reason))

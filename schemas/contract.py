@@ -1,0 +1,74 @@
+"""A data contract as the jobs need it."""
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pyspark.sql.types import ArrayType, DataType, StructField, StructType
+
+Number = int | float | Decimal
+
+
+@dataclass(frozen=True)
+class ContractField:
+    """One field of an event.
+
+    ``fields`` are the members of an object, or of the objects in an array; they are empty for a plain value.
+    ``minimum`` and ``maximum`` are inclusive. ``allowed`` is empty where every value may occur.
+    """
+
+    name: str
+    data_type: DataType
+    required: bool
+    label: str
+    description: str
+    minimum: Number | None = None
+    maximum: Number | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    allowed: tuple[str, ...] = ()
+    fields: tuple["ContractField", ...] = ()
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the field holds a list."""
+        return isinstance(self.data_type, ArrayType)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the events of one topic look like, and how late they may be."""
+
+    path: Path
+    domain: str
+    entity: str
+    topic: str
+    fields: tuple[ContractField, ...]
+    key: str
+    event_time: str
+    watermark_delay: dt.timedelta
+    ahead_tolerance: dt.timedelta
+
+    @property
+    def name(self) -> str:
+        """The name of the entity's tables, ``<domain>_<entity>``."""
+        return f"{self.domain}_{self.entity}"
+
+    @property
+    def spark_schema(self) -> StructType:
+        """The schema of an event's JSON value."""
+        return struct_type(self.fields)
+
+
+def struct_type(fields: tuple[ContractField, ...]) -> StructType:
+    """The Spark type of an object with these fields; every field may be null, for refusal is not decoding."""
+    return StructType(
+        [
+            StructField(field.name, field.data_type, nullable=True, metadata={"comment": field.description})
+            for field in fields
+        ]
+    )

@@ -1,0 +1,213 @@
+"""Read contracts: the standard's own JSON schema first, then what Sluice asks on top of it."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from jsonschema.protocols import Validator
+from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject, SchemaProperty
+from pyspark.sql.types import ArrayType, DataType
+
+from schemas.contract import Contract, ContractField, struct_type
+from schemas.data_types import KNOWN, plain_type
+from schemas.exceptions import ContractError, Problem
+from schemas.yaml_source import Location, YamlSource
+
+DIRECTORY = Path(__file__).parent
+DURATION = re.compile(r"(\d+) (second|minute|hour|day)s?")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+SCHEMA: Location = ("schema", 0)
+
+
+def load_contracts(directory: Path = DIRECTORY) -> tuple[Contract, ...]:
+    """Read every ``<domain>/<entity>.yaml`` below a directory, in order of topic.
+
+    Raises:
+        ContractError: with every problem of every file, or two contracts for one topic.
+    """
+    contracts: list[Contract] = []
+    problems: list[Problem] = []
+    for path in sorted(directory.glob("*/*.yaml")):
+        try:
+            contracts.append(load_contract(path))
+        except ContractError as error:
+            problems += error.problems
+    problems += _repeated_topics(contracts)
+    if problems:
+        raise ContractError(problems)
+    return tuple(sorted(contracts, key=lambda contract: contract.topic))
+
+
+def load_contract(path: Path) -> Contract:
+    """Read one contract.
+
+    Raises:
+        ContractError: with every problem of the file.
+    """
+    source = YamlSource(path)
+    problems = list(_violations_of_the_standard(source)) or list(_violations_of_ours(source))
+    if problems:
+        raise ContractError(sorted(problems))
+    return _contract(path, OpenDataContractStandard.model_validate(source.content))
+
+
+@cache
+def _standard() -> Validator:
+    schema = json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text())
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+def _violations_of_the_standard(source: YamlSource) -> Iterator[Problem]:
+    for error in _standard().iter_errors(source.content):
+        cause = jsonschema.exceptions.best_match([error])
+        yield source.problem(tuple(cause.absolute_path), cause.message)
+
+
+def _violations_of_ours(source: YamlSource) -> Iterator[Problem]:
+    content = source.content
+    tables = content.get("schema") or []
+    if len(tables) != 1:
+        yield source.problem(("schema",), f"has {len(tables)} objects; give exactly one, for one topic")
+        return
+    table = tables[0]
+    topic = f"{content.get('domain')}.{table['name']}"
+    if table.get("physicalName") != topic:
+        yield source.problem((*SCHEMA, "physicalName"), f"must be the topic, <domain>.<name>: {topic}")
+    fields = table.get("properties") or []
+    yield from _violations_of_fields(source, fields, (*SCHEMA, "properties"))
+    yield from _violations_of_key(source, fields)
+    yield from _violations_of_times(source, table, fields)
+
+
+def _violations_of_fields(source: YamlSource, fields: Sequence[Any], location: Location) -> Iterator[Problem]:
+    if not fields:
+        yield source.problem(location, "has no fields; list at least one under 'properties'")
+    seen: set[str] = set()
+    for index, field in enumerate(fields):
+        place = (*location, index)
+        name = field.get("name", "")
+        if not NAME.fullmatch(name):
+            message = f"the field name '{name}' must be lower case letters, digits and underscores"
+            yield source.problem((*place, "name"), message)
+        if name in seen:
+            yield source.problem((*place, "name"), f"the field '{name}' is already defined; rename one of the two")
+        seen.add(name)
+        yield from _violations_of_type(source, field, place)
+
+
+def _violations_of_type(source: YamlSource, field: Any, place: Location) -> Iterator[Problem]:
+    if field.get("logicalType") == "array":
+        items = field.get("items") or {}
+        if items.get("logicalType") == "object":
+            yield from _violations_of_fields(source, items.get("properties") or [], (*place, "items", "properties"))
+        else:
+            yield from _violations_of_type(source, items, (*place, "items"))
+    elif field.get("logicalType") == "object":
+        yield from _violations_of_fields(source, field.get("properties") or [], (*place, "properties"))
+    elif plain_type(str(field.get("physicalType"))) is None:
+        message = f"the type '{field.get('physicalType')}' of '{field.get('name', 'items')}' is unknown"
+        yield source.problem((*place, "physicalType"), f"{message}; use one of {', '.join(KNOWN)}")
+
+
+def _violations_of_key(source: YamlSource, fields: Sequence[Any]) -> Iterator[Problem]:
+    keys = [field for field in fields if field.get("primaryKey")]
+    if len(keys) != 1:
+        message = f"has {len(keys)} fields with 'primaryKey: true'; mark the one that identifies an event"
+        yield source.problem((*SCHEMA, "properties"), message)
+    for field in keys:
+        if not field.get("required") or field.get("physicalType") != "string":
+            place = (*SCHEMA, "properties", fields.index(field))
+            yield source.problem(place, f"the key '{field['name']}' must be a required string")
+
+
+def _violations_of_times(source: YamlSource, table: Any, fields: Sequence[Any]) -> Iterator[Problem]:
+    properties = {
+        custom["property"]: (index, custom["value"])
+        for index, custom in enumerate(table.get("customProperties") or [])
+    }
+    for name in ("watermarkDelay", "aheadTolerance"):
+        index, value = properties.get(name, (None, None))
+        if index is None:
+            yield source.problem(SCHEMA, f"needs the custom property '{name}', such as '10 minutes'")
+        elif not DURATION.fullmatch(str(value)):
+            place = (*SCHEMA, "customProperties", index, "value")
+            yield source.problem(place, f"'{value}' is no duration; write it as '30 seconds' or '10 minutes'")
+    index, event_time = properties.get("eventTime", (None, None))
+    if index is None:
+        yield source.problem(SCHEMA, "needs the custom property 'eventTime' with the name of a timestamp field")
+    elif not any(
+        f.get("name") == event_time and f.get("physicalType") == "timestamp" and f.get("required") for f in fields
+    ):
+        place = (*SCHEMA, "customProperties", index, "value")
+        yield source.problem(place, f"the event time '{event_time}' must be a required field of type timestamp")
+
+
+def _repeated_topics(contracts: Sequence[Contract]) -> Iterator[Problem]:
+    first: dict[str, Contract] = {}
+    for contract in contracts:
+        other = first.setdefault(contract.topic, contract)
+        if other is not contract:
+            yield Problem(contract.path, 1, f"the topic '{contract.topic}' already has a contract: {other.path}")
+
+
+def _contract(path: Path, standard: OpenDataContractStandard) -> Contract:
+    assert standard.schema_ is not None
+    assert standard.domain is not None
+    table: SchemaObject = standard.schema_[0]
+    assert table.name is not None
+    custom = {p.property: str(p.value) for p in table.customProperties or ()}
+    fields = tuple(_field(p) for p in table.properties or ())
+    return Contract(
+        path=path,
+        domain=standard.domain,
+        entity=table.name,
+        topic=f"{standard.domain}.{table.name}",
+        fields=fields,
+        key=next(p.name or "" for p in table.properties or () if p.primaryKey),
+        event_time=custom["eventTime"],
+        watermark_delay=_duration(custom["watermarkDelay"]),
+        ahead_tolerance=_duration(custom["aheadTolerance"]),
+    )
+
+
+def _field(standard: SchemaProperty) -> ContractField:
+    options = standard.logicalTypeOptions or {}
+    holder = standard.items if standard.items is not None else standard
+    return ContractField(
+        name=standard.name or "",
+        data_type=_data_type(standard),
+        required=bool(standard.required),
+        label=standard.businessName or standard.name or "",
+        description=standard.description or "",
+        minimum=options.get("minimum"),
+        maximum=options.get("maximum"),
+        min_length=options.get("minLength"),
+        max_length=options.get("maxLength"),
+        pattern=options.get("pattern"),
+        min_items=options.get("minItems"),
+        max_items=options.get("maxItems"),
+        allowed=tuple(str(value.value) for value in standard.enum or ()),
+        fields=tuple(_field(member) for member in holder.properties or ()),
+    )
+
+
+def _data_type(standard: SchemaProperty) -> DataType:
+    if standard.items is not None:
+        return ArrayType(_data_type(standard.items))
+    if standard.properties is not None:
+        return struct_type(tuple(_field(member) for member in standard.properties))
+    data_type = plain_type(str(standard.physicalType))
+    assert data_type is not None, "checked by _violations_of_type"
+    return data_type
+
+
+def _duration(text: str) -> dt.timedelta:
+    match = DURATION.fullmatch(text)
+    assert match is not None, "checked by _violations_of_times"
+    return dt.timedelta(**{f"{match[2]}s": int(match[1])})

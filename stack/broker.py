@@ -1,0 +1,119 @@
+"""A Kafka broker that is its own controller (KRaft, one node)."""
+
+import base64
+import subprocess
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from jobs.settings import Settings
+from stack import jars, java
+from stack.credentials import write_private
+from stack.exceptions import StackError
+from stack.programs import Program
+
+NAME = "broker"
+PARTITIONS = 2
+
+
+def program(settings: Settings) -> Program:
+    """The broker as a supervised program."""
+    heap = ["-Xms256m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"]
+    command = [*_java(settings, *heap, "-Dlog4j2.level=INFO"), "kafka.Kafka", str(_properties_file(settings))]
+    return Program(name=NAME, command=command, priority=10, start_seconds=2, stop_seconds=60)
+
+
+def prepare(settings: Settings) -> None:
+    """Write the broker's configuration and format its storage, once."""
+    write_private(_properties_file(settings), render(settings))
+    if (_log_directory(settings) / "meta.properties").exists():
+        return
+    options = ["format", "--cluster-id", _cluster_id(), "--config", str(_properties_file(settings))]
+    command = [*_java(settings, "-Dlog4j2.level=WARN"), "kafka.tools.StorageTool", *options]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    if finished.returncode != 0:
+        raise StackError(f"Kafka cannot format its storage:\n{(finished.stdout + finished.stderr).strip()}")
+
+
+def render(settings: Settings) -> str:
+    """The broker's properties."""
+    broker, controller = settings.kafka_port, settings.kafka_port + 1
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"BROKER://127.0.0.1:{broker}",
+        "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "BROKER",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": _log_directory(settings),
+        "log.message.timestamp.type": "LogAppendTime",
+        # Bronze keeps every event for good; the broker only bridges the time that the jobs are down.
+        "log.retention.hours": 72,
+        "log.segment.bytes": 256 * 2**20,
+        "auto.create.topics.enable": "false",
+        "num.partitions": PARTITIONS,
+        "default.replication.factor": 1,
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "group.initial.rebalance.delay.ms": 0,
+    }
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def is_ready(bootstrap_servers: str) -> bool:
+    """Whether the broker answers."""
+    try:
+        admin = _admin(bootstrap_servers)
+    except KafkaError:
+        return False
+    admin.close()
+    return True
+
+
+def create_topics(bootstrap_servers: str, topics: Iterable[str]) -> None:
+    """Create those of the topics that do not exist."""
+    admin = _admin(bootstrap_servers)
+    try:
+        missing = sorted(set(topics) - set(admin.list_topics()))
+        if missing:
+            options = {"num_partitions": PARTITIONS, "replication_factor": -1}
+            admin.create_topics(dict.fromkeys(missing, options), wait_for_metadata=True)
+    except KafkaError as error:
+        raise StackError(f"Kafka at {bootstrap_servers} cannot create topics: {error}") from error
+    finally:
+        admin.close()
+
+
+def _admin(bootstrap_servers: str) -> KafkaAdminClient:
+    # The defaults back off for up to 30 s, far longer than a broker needs to start.
+    patience = {"bootstrap_timeout_ms": 3_000, "reconnect_backoff_max_ms": 250}
+    return KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **patience)
+
+
+def _java(settings: Settings, *options: str) -> list[str]:
+    classpath = jars.directory(settings.cache) / "kafka" / "*"
+    return [java.executable(), *options, "-cp", str(classpath)]
+
+
+def _properties_file(settings: Settings) -> Path:
+    return settings.home / "run" / "broker.properties"
+
+
+def _log_directory(settings: Settings) -> Path:
+    return settings.home / "kafka"
+
+
+def _cluster_id() -> str:
+    # Kafka's identifiers are URL-safe base64 of a UUID; a leading dash would read as an option.
+    candidate = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return _cluster_id() if candidate.startswith("-") else candidate

@@ -1,0 +1,68 @@
+"""What a user sees: the charts of the dashboards, asked for through Superset's API."""
+
+from http import HTTPStatus
+from typing import Any
+
+import requests
+
+from jobs.settings import Settings
+from stack import credentials
+from stack.exceptions import StackError
+
+
+def url(settings: Settings) -> str:
+    """Address of the first dashboard, or of Superset when there is none."""
+    base = _base(settings)
+    with _session(settings) as session:
+        for dashboard in _get(session, f"{base}/api/v1/dashboard/"):
+            return f"{base}{dashboard['url']}"
+    return base
+
+
+def empty_charts(settings: Settings) -> dict[str, str]:
+    """Charts that show nothing yet, by name, with the reason.
+
+    Raises:
+        StackError: Superset refuses the generated password.
+        requests.RequestException: Superset does not answer.
+    """
+    base = _base(settings)
+    with _session(settings) as session:
+        charts = _get(session, f"{base}/api/v1/chart/")
+        reasons = {chart["slice_name"]: _why_empty(session, base, chart["id"]) for chart in charts}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _session(settings: Settings) -> requests.Session:
+    admin = credentials.read(settings)["superset"]["users"]["admin"]
+    session = requests.Session()
+    answer = session.post(
+        f"{_base(settings)}/api/v1/security/login", json=admin | {"provider": "db"}, timeout=60
+    )
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        raise StackError(
+            f"Superset refuses the password of {admin['username']!r} in {credentials.path(settings)}. "
+            "If you changed it in Superset, change it there too."
+        )
+    answer.raise_for_status()
+    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return session
+
+
+def _get(session: requests.Session, address: str) -> list[dict[str, Any]]:
+    answer = session.get(address, params={"q": "(page_size:100)"}, timeout=30)
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()["result"]
+    return found
+
+
+def _why_empty(session: requests.Session, base: str, chart: int) -> str | None:
+    answer = session.get(f"{base}/api/v1/chart/{chart}/data/", timeout=60)
+    if not answer.ok:
+        return f"{answer.status_code} {answer.text.strip()[:300]}"
+    rows = [row for result in answer.json()["result"] for row in result["data"]]
+    return None if any(value not in (None, 0) for row in rows for value in row.values()) else "no data"
+
+
+def _base(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.superset_port}"

@@ -1,0 +1,130 @@
+"""The jars of Spark's connectors and of the broker: locked by checksum, resolved from Maven once."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import pyspark
+
+from stack import java
+from stack.environments import LOCKS, exclusive
+from stack.exceptions import StackError
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of the lock: ``classpath group:name:version sha256:checksum``."""
+
+    classpath: str
+    group: str
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Path inside the directory of jars."""
+        return Path(self.classpath) / f"{self.name}-{self.version}.jar"
+
+    @property
+    def coordinate(self) -> str:
+        """Maven coordinate."""
+        return f"{self.group}:{self.name}:{self.version}"
+
+
+def locked(lock: Path = LOCKS / "jars.txt") -> list[Jar]:
+    """Every jar of the lock."""
+    return [_parse(line) for line in lock.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def directory(cache: Path) -> Path:
+    """Where the jars lie, one folder per classpath (``spark``, ``kafka``)."""
+    return cache / "jars"
+
+
+def unfit(directory: Path, jars: Iterable[Jar]) -> list[Jar]:
+    """Jars that are missing or whose bytes are not the locked ones."""
+    return [jar for jar in jars if _checksum(directory / jar.path) != jar.sha256]
+
+
+def ensure(cache: Path) -> int:
+    """Fetch the jars that are missing or damaged; returns how many.
+
+    Raises:
+        StackError: Maven did not answer, or a jar has another checksum than the locked one.
+    """
+    home = directory(cache)
+    if not unfit(home, locked()):
+        return 0
+    with exclusive(cache / "jars.lock"):
+        wanted = unfit(home, locked())
+        for classpath in {jar.classpath for jar in wanted}:
+            (home / classpath).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home) as fetched:
+            _fetch(wanted, Path(fetched), cache / "ivy")
+            for jar in wanted:
+                _accept(jar, Path(fetched), home)
+    return len(wanted)
+
+
+def _parse(line: str) -> Jar:
+    classpath, coordinate, checksum = line.split()
+    group, name, version = coordinate.split(":")
+    return Jar(classpath, group, name, version, checksum.removeprefix("sha256:"))
+
+
+def _checksum(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+
+
+def _accept(jar: Jar, fetched: Path, home: Path) -> None:
+    found = _checksum(fetched / jar.path)
+    if found != jar.sha256:
+        raise StackError(
+            f"Maven delivered {jar.coordinate} with sha256 {found}, but stack/locks/jars.txt says "
+            f"{jar.sha256}. Do not use it; find out which of the two is wrong."
+        )
+    shutil.move(fetched / jar.path, home / jar.path)
+
+
+def _fetch(jars: Iterable[Jar], target: Path, ivy_cache: Path) -> None:
+    module = target / "ivy.xml"
+    module.write_text(_ivy_module(jars))
+    [ivy] = (Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar")
+    pattern = f"{target}/[conf]/[artifact]-[revision].[ext]"
+    options = ["-cache", str(ivy_cache), "-ivy", str(module), "-types", "jar", "bundle"]
+    finished = subprocess.run(
+        [
+            java.executable(),
+            f"-Divy.default.ivy.user.dir={ivy_cache}",
+            "-jar",
+            str(ivy),
+            *options,
+            "-retrieve",
+            pattern,
+        ],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if finished.returncode != 0:
+        raise StackError(f"Ivy could not fetch jars from Maven:\n{finished.stdout.strip()[-3000:]}")
+
+
+def _ivy_module(jars: Iterable[Jar]) -> str:
+    jars = list(jars)
+    confs = "".join(f'<conf name="{name}"/>' for name in sorted({jar.classpath for jar in jars}))
+    dependencies = "".join(
+        f"<dependency org={quoteattr(jar.group)} name={quoteattr(jar.name)} rev={quoteattr(jar.version)} "
+        f'conf="{jar.classpath}-&gt;master" transitive="false"/>'
+        for jar in jars
+    )
+    return (
+        '<ivy-module version="2.0"><info organisation="sluice" module="jars"/>'
+        f"<configurations>{confs}</configurations><dependencies>{dependencies}</dependencies></ivy-module>"
+    )

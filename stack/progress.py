@@ -1,0 +1,36 @@
+"""Tells the user what is under way and how long it takes."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+
+class Progress:
+    """Prints a line when a step begins and when it ends; steps may overlap."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Report a step around the statements in its body."""
+        began = time.monotonic()
+        self.say(f"{title} …")
+        yield
+        self.say(f"{title}: done in {time.monotonic() - began:.1f} s")
+
+    def say(self, text: str) -> None:
+        """Print a line with the time since the beginning."""
+        with self._lock:
+            print(f"[{time.monotonic() - self._began:5.0f} s] {text}", flush=True)
+
+
+def in_parallel(*tasks: Callable[[], None]) -> None:
+    """Run the tasks at the same time; when all have ended, raise the first error in their order."""
+    with ThreadPoolExecutor(len(tasks)) as executor:
+        futures = [executor.submit(task) for task in tasks]
+    for future in futures:
+        future.result()

@@ -1,0 +1,34 @@
+"""The jobs, and demo traffic for them."""
+
+import sys
+
+from jobs.settings import Settings
+from stack.programs import Program
+
+JOBS = "jobs"
+TRAFFIC = "traffic"
+# Seconds of traffic before the first start, so that a new dashboard has curves to show.
+HISTORY = 900
+
+
+def jobs_program(settings: Settings) -> Program:
+    """Bronze and live in one Spark application, as a supervised program."""
+    # Only the driver gets the stop signal: it ends its micro-batches and then the JVM below it.
+    return Program(
+        name=JOBS,
+        command=[*_sluice(), "run", "bronze", "live"],
+        priority=30,
+        start_seconds=5,
+        stop_group=False,
+        stop_seconds=120,
+    )
+
+
+def traffic_program(settings: Settings) -> Program:
+    """Demo traffic as a supervised program."""
+    rate = ["--rate", str(settings.demo_rate), "--history", str(HISTORY)]
+    return Program(name=TRAFFIC, command=[*_sluice(), "produce", *rate], priority=40)
+
+
+def _sluice() -> list[str]:
+    return [sys.executable, "-m", "jobs.cli"]

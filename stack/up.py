@@ -1,0 +1,191 @@
+"""Start and stop the whole system: `sluice up`, `down` and `logs`."""
+
+import fcntl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from jobs.settings import Settings, settings
+from schemas import load_contracts
+from stack import (
+    broker,
+    cache,
+    credentials,
+    dashboard,
+    environments,
+    jars,
+    mail,
+    metadata_database,
+    preflight,
+    stream,
+    superset_server,
+    supervision,
+)
+from stack.exceptions import StackError
+from stack.programs import Program
+from stack.progress import Progress, in_parallel
+
+
+def up() -> None:
+    """Set up what is missing, start what does not run, and return when the dashboard shows data.
+
+    Raises:
+        StackError: with what the user has to do about it.
+    """
+    ours = settings()
+    with _alone(ours):
+        progress = Progress()
+        running = {process.name for process in supervision.observe(ours) if process.pid}
+        preflight.check(ours, running)
+        in_parallel(lambda: _jars(ours, progress), lambda: _environment(ours, progress))
+        credentials.write(ours)
+        supervision.apply(ours, programs(ours))
+        in_parallel(lambda: _start_stream(ours, progress), lambda: _start_superset(ours, progress))
+        _serve(ours, progress)
+        if ours.demo_rate > 0:
+            _wait_for_data(ours, progress)
+        _say_where_to_look(ours)
+
+
+def down() -> None:
+    """Stop everything in order; nothing that has been taken in is lost."""
+    ours = settings()
+    if not supervision.is_running(ours):
+        print("Nothing is running.")
+        return
+    progress = Progress()
+    with progress.step("Stopping"):
+        supervision.shut_down(ours)
+
+
+def logs(program: str | None = None, lines: int = 50, follow: bool = False) -> None:
+    """Print the last lines of one program's log, or of all; with `follow` go on until interrupted.
+
+    Raises:
+        StackError: there is no such log.
+    """
+    folder = settings().home / "logs"
+    files = sorted(folder.glob("*.log"))
+    if program is not None:
+        names = ", ".join(file.stem for file in files) or "none: nothing has run yet"
+        files = [file for file in files if file.stem == program]
+        if not files:
+            raise StackError(f"There is no log of {program!r}. There are: {names}.")
+    if not files:
+        raise StackError(f"There are no logs in {folder}: nothing has run yet.")
+    try:
+        # -F goes on when supervisord rotates the file.
+        subprocess.run(["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, files)])
+    except KeyboardInterrupt:
+        return
+
+
+def programs(settings: Settings) -> list[Program]:
+    """Every program of an installation."""
+    chosen = [
+        metadata_database.program(settings),
+        cache.program(settings),
+        mail.program(settings),
+        *superset_server.programs(settings),
+        stream.jobs_program(settings),
+    ]
+    if not settings.kafka:
+        chosen.append(broker.program(settings))
+    if settings.demo_rate > 0:
+        chosen.append(stream.traffic_program(settings))
+    return chosen
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError("Another `sluice up` is under way; wait for it.") from None
+        yield
+
+
+def _jars(settings: Settings, progress: Progress) -> None:
+    if jars.unfit(jars.directory(settings.cache), jars.locked()):
+        with progress.step("Fetching jars from Maven"):
+            jars.ensure(settings.cache)
+
+
+def _environment(settings: Settings, progress: Progress) -> None:
+    if not environments.is_current("superset", settings.cache):
+        with progress.step("Making Superset's Python environment"):
+            environments.ensure("superset", settings.cache)
+
+
+def _start_stream(settings: Settings, progress: Progress) -> None:
+    if not settings.kafka:
+        with progress.step("Kafka broker"):
+            broker.prepare(settings)
+            supervision.start(settings, broker.NAME)
+            bootstrap = settings.bootstrap_servers
+            supervision.wait_until(settings, broker.NAME, lambda: broker.is_ready(bootstrap))
+    broker.create_topics(settings.bootstrap_servers, [contract.topic for contract in load_contracts()])
+    if settings.demo_rate > 0:
+        supervision.start(settings, stream.TRAFFIC)
+    with progress.step("Jobs"):
+        supervision.start(settings, stream.JOBS)
+        tables_exist = superset_server.tables_exist
+        supervision.wait_until(settings, stream.JOBS, lambda: tables_exist(settings), timeout=300)
+
+
+def _start_superset(settings: Settings, progress: Progress) -> None:
+    with progress.step("PostgreSQL, Redis, mail sink"):
+        metadata_database.prepare(settings)
+        cache.prepare(settings)
+        names = (metadata_database.NAME, cache.NAME, mail.NAME)
+        supervision.start(settings, *names)
+        for name, is_ready in zip(
+            names, (metadata_database.is_ready, cache.is_ready, mail.is_ready), strict=True
+        ):
+            supervision.wait_until(settings, name, partial(is_ready, settings))
+    with progress.step("Superset's metadata"):
+        superset_server.initialize(settings)
+
+
+def _serve(settings: Settings, progress: Progress) -> None:
+    with progress.step("Superset"):
+        superset_server.make_catalogue(settings)
+        supervision.start(settings, superset_server.WEB)
+        supervision.wait_until(settings, superset_server.WEB, lambda: superset_server.is_ready(settings))
+        # Reports can wait; three of Superset's slow starts at the same time would delay the dashboards.
+        supervision.start(settings, superset_server.WORKER, superset_server.BEAT)
+
+
+def _wait_for_data(settings: Settings, progress: Progress, timeout: float = 300) -> None:
+    empty: dict[str, str] = {}
+
+    def is_shown() -> bool:
+        empty.clear()
+        empty.update(dashboard.empty_charts(settings))
+        return not empty
+
+    with progress.step("Figures on the dashboard"):
+        try:
+            supervision.wait_until(settings, stream.JOBS, is_shown, timeout=timeout, interval=1)
+        except StackError as error:
+            reasons = "".join(f"\nThe chart {name!r} is empty: {reason}" for name, reason in empty.items())
+            raise StackError(f"{error}{reasons}") from error
+
+
+def _say_where_to_look(settings: Settings) -> None:
+    admin = credentials.read(settings)["superset"]["users"]["admin"]
+    print(
+        f"""
+Sluice is up.
+
+  Dashboard   {dashboard.url(settings)}
+  User        {admin["username"]}
+  Password    in {credentials.path(settings)} (superset, users, admin)
+  Kafka       {settings.bootstrap_servers}
+  Mail        {mail.directory(settings)}
+
+  make status, make logs and make down: what runs, what it says, and how to end it."""
+    )

@@ -1,0 +1,25 @@
+"""Gunicorn: `gunicorn --config superset/gunicorn_config.py "superset.app:create_app()"`."""
+
+import os
+from typing import Any
+
+import lake_connection
+
+bind = f"127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}"
+workers = 2
+worker_class = "gthread"
+threads = 8
+timeout = 120
+keepalive = 30  # a live dashboard asks every 2 s: keep its connections
+preload_app = True
+control_socket_disable = True
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Give the worker connections of its own."""
+    from superset.extensions import db
+
+    # The preloaded application opened metadata connections; two processes must not share a socket.
+    with server.app.wsgi().app_context():
+        db.engine.dispose(close=False)
+    lake_connection.cursor().execute("SELECT 1")  # so that the first viewer does not wait for DuckDB

@@ -1,0 +1,158 @@
+"""Superset's configuration; everything that differs between installations comes from the environment.
+
+Required: ``SLUICE_HOME``, ``SLUICE_SUPERSET_PORT``, ``SLUICE_SUPERSET_SECRET_KEY``, ``SLUICE_METADATA_URL``
+(``postgresql+psycopg2://…``), ``SLUICE_REDIS_URL`` (``redis://127.0.0.1:PORT``), ``SLUICE_MAIL_PORT``.
+Optional: ``SLUICE_LAKE``.
+"""
+
+import os
+from typing import Any, ClassVar
+
+import lake_connection
+from audit_log import AuditLogger
+from celery.schedules import crontab
+from superset.config import THEME_DARK as DARK
+from superset.config import THEME_DEFAULT as LIGHT
+from superset.tasks.types import FixedExecutor
+from werkzeug.middleware.shared_data import SharedDataMiddleware
+
+REDIS_URL = os.environ["SLUICE_REDIS_URL"].rstrip("/")
+ADDRESS = f"http://127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}/"
+
+# Metadata database and secrets.
+SECRET_KEY = os.environ["SLUICE_SUPERSET_SECRET_KEY"]
+SQLALCHEMY_DATABASE_URI = os.environ["SLUICE_METADATA_URL"]
+
+# The lake.
+DB_CONNECTION_MUTATOR = lake_connection.mutate_connection
+# DuckDB's dialect lacks these two grains, which Trino's has.
+TIME_GRAIN_ADDON_EXPRESSIONS = {
+    "duckdb": {
+        "PT5S": "TIME_BUCKET(INTERVAL 5 SECOND, {col})",
+        "PT30S": "TIME_BUCKET(INTERVAL 30 SECOND, {col})",
+    }
+}
+# "Last 15 minutes" ends now; Superset's own default is last midnight.
+DEFAULT_RELATIVE_END_TIME = "now"
+
+
+def _cache(prefix: str, seconds: int) -> dict[str, Any]:
+    return {
+        "CACHE_TYPE": "RedisCache",
+        "CACHE_REDIS_URL": f"{REDIS_URL}/1",
+        "CACHE_KEY_PREFIX": f"superset_{prefix}_",
+        "CACHE_DEFAULT_TIMEOUT": seconds,
+    }
+
+
+DAY = 24 * 60 * 60
+CACHE_CONFIG = _cache("metadata", 300)
+# One second: a hundred viewers of a live dashboard cost as much as one, and see nothing stale.
+DATA_CACHE_CONFIG = _cache("data", 1)
+FILTER_STATE_CACHE_CONFIG = _cache("filter", 90 * DAY)
+EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * DAY)
+
+EVENT_LOGGER = AuditLogger()
+
+# Live dashboards: refreshes may use the cache above instead of going round it.
+DASHBOARD_AUTO_REFRESH_MODE = "fetch"
+DASHBOARD_AUTO_REFRESH_INTERVALS = [
+    [0, "Don't refresh"],
+    [1, "1 second"],
+    [2, "2 seconds"],
+    [5, "5 seconds"],
+    [10, "10 seconds"],
+    [30, "30 seconds"],
+    [60, "1 minute"],
+    [300, "5 minutes"],
+]
+
+# A chart that moves to its new values every 2 s keeps the browser busy with drawing.
+STILL = {"echartsOptionsOverrides": {"animation": False}}
+THEME_DEFAULT = LIGHT | STILL
+THEME_DARK = DARK | STILL
+
+FEATURE_FLAGS = {
+    "ALERT_REPORTS": True,
+    "ALERT_REPORT_TABS": True,
+    "DASHBOARD_RBAC": True,
+    "RLS_IN_SQLLAB": True,
+}
+
+# Loading a page. The bundles' names change with their contents, so they are served without the application,
+# whose `Vary: Cookie` would void the browser's copies. Compressing them for every browser costs more
+# than it saves on the loopback interface.
+STATIC = {"/static/assets": ("superset", "static/assets")}
+ADDITIONAL_MIDDLEWARE = [lambda app: SharedDataMiddleware(app, STATIC, cache_timeout=365 * DAY)]
+COMPRESS_MIMETYPES: list[str] = []
+
+# Security.
+WTF_CSRF_ENABLED = True
+ENABLE_CORS = False
+TALISMAN_ENABLED = True
+TALISMAN_CONFIG = {
+    # Nothing but this server; among others, the user interface's telemetry pixel stays unanswered.
+    "content_security_policy": {
+        "base-uri": ["'self'"],
+        "default-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "font-src": ["'self'"],
+        "img-src": ["'self'", "blob:", "data:"],
+        "object-src": "'none'",
+        "script-src": ["'self'", "'strict-dynamic'"],
+        # The user interface sets styles on elements.
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "worker-src": ["'self'", "blob:"],
+    },
+    "content_security_policy_nonce_in": ["script-src"],
+    # Plain HTTP, on the loopback interface only; a cluster's ingress does TLS.
+    "force_https": False,
+    "session_cookie_secure": False,
+}
+RATELIMIT_ENABLED = True
+RATELIMIT_STORAGE_URI = f"{REDIS_URL}/2"
+# For logging in only: one live dashboard makes more requests than Superset's limit for all routes allows.
+RATELIMIT_APPLICATION = None
+AUTH_RATE_LIMIT = "20 per minute"
+
+
+class CeleryConfig:
+    """Background work: reports and alerts, and pruning Superset's own logs."""
+
+    broker_url = f"{REDIS_URL}/0"
+    result_backend = f"{REDIS_URL}/0"
+    broker_connection_retry_on_startup = True
+    imports = ("superset.sql_lab", "superset.tasks.scheduler", "superset.tasks.cache")
+    worker_prefetch_multiplier = 1
+    worker_concurrency = 2
+    beat_schedule: ClassVar[dict[str, Any]] = {
+        "reports.scheduler": {"task": "reports.scheduler", "schedule": crontab()},
+        "reports.prune_log": {"task": "reports.prune_log", "schedule": crontab(minute=10, hour=0)},
+        "prune_logs": {
+            "task": "prune_logs",
+            "schedule": crontab(minute=20, hour="*"),
+            "kwargs": {"retention_period_days": 7},
+        },
+    }
+
+
+CELERY_CONFIG = CeleryConfig
+# Superset reads this in one place only: after a task, to close its session, which is closed by then. That fails
+# and would fill the log with a traceback per minute.
+CELERY_ALWAYS_EAGER = True
+
+# Reports by mail: pictures taken by Selenium with the system's Chromium.
+SMTP_HOST = "127.0.0.1"
+SMTP_PORT = int(os.environ["SLUICE_MAIL_PORT"])
+SMTP_STARTTLS = False
+SMTP_SSL = False
+SMTP_USER = ""
+SMTP_PASSWORD = ""
+SMTP_MAIL_FROM = "superset@localhost"
+ALERT_REPORTS_EXECUTORS = [FixedExecutor("admin")]
+WEBDRIVER_BASEURL = ADDRESS
+WEBDRIVER_BASEURL_USER_FRIENDLY = ADDRESS
+WEBDRIVER_TYPE = "chrome"
+WEBDRIVER_OPTION_ARGS = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"]
+if os.geteuid() == 0:
+    WEBDRIVER_OPTION_ARGS.append("--no-sandbox")  # Chromium's sandbox refuses root

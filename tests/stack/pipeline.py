@@ -1,0 +1,166 @@
+"""A broker and the jobs, as processes, without the rest of the system."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+
+from jobs.settings import CHECKOUT, Settings
+from stack import broker
+
+TOPIC = "marketplace.orders"
+
+
+def eventually(condition: Callable[[], bool], *, what: str, seconds: float) -> None:
+    """Wait until a condition holds, and fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.2)
+
+
+def free_port_pair() -> int:
+    """A port that is free together with the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+@contextmanager
+def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
+    """Settings of a home with its own broker, which has the topic of the orders."""
+    settings = Settings(home=home, kafka_port=free_port_pair())
+    broker.prepare(settings)
+    with (home / "broker.log").open("w") as log:
+        process = subprocess.Popen(broker.program(settings).command, stdout=log, stderr=log)
+    try:
+        eventually(lambda: broker.is_ready(settings.bootstrap_servers), what="broker is ready", seconds=60)
+        admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+        admin.create_topics([NewTopic(TOPIC, partitions, 1)])
+        admin.close()
+        yield settings
+    finally:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Jobs:
+    """`sluice run bronze live` as a process group of its own."""
+
+    settings: Settings
+    environment: dict[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **environment: str) -> None:
+        """Start, with further SLUICE_ variables."""
+        variables = {
+            **os.environ,
+            "SLUICE_HOME": str(self.settings.home),
+            "SLUICE_CACHE": str(self.settings.cache),
+            "SLUICE_KAFKA": self.settings.bootstrap_servers,
+            "SLUICE_DRIVER_MEMORY": "2g",
+            "PYTHONPATH": str(CHECKOUT),
+            **self.environment,
+            **environment,
+        }
+        with (self.settings.home / "jobs.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "jobs.cli", "run", "bronze", "live"],
+                env=variables,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL to Python and the JVM at once."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, as an operator would; returns the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(timeout=120)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """The end of what the jobs have said."""
+        return (self.settings.home / "jobs.log").read_text()[-5000:]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Reads tables as any Delta reader would."""
+
+    root: str
+
+    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Rows of ``<layer>/<name>``."""
+        return DeltaTable(f"{self.root}/{name}").to_pyarrow_table(columns=columns)
+
+    def count(self, name: str) -> int:
+        """Number of rows; 0 while there is no table."""
+        try:
+            actions = pa.table(DeltaTable(f"{self.root}/{name}").get_add_actions(flatten=True))
+        except TableNotFoundError:
+            return 0
+        return pc.sum(actions["num_records"]).as_py() or 0
+
+    def intake(self, column: str) -> int:
+        """Sum of a column of ``ops/live_by_minute``; 0 while there is no table."""
+        try:
+            return pc.sum(self.table("ops/live_by_minute", [column])[column]).as_py() or 0
+        except TableNotFoundError:
+            return 0
+
+    def batches(self) -> dict[str, int | None]:
+        """The last batch that each table of ``live`` has."""
+        metadata = Path(self.root, "_checkpoints", f"live-{TOPIC}", "metadata").read_text()
+        query = json.loads(metadata)["id"]
+        names = (
+            "gold/marketplace_pulse_by_second",
+            "gold/marketplace_sales_by_minute",
+            "silver/marketplace_orders",
+            "ops/live_by_minute",
+        )
+        return {
+            name: DeltaTable(f"{self.root}/{name}").transaction_version(f"{query}/{Path(name).name}") for name in names
+        }
+
+    def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 240) -> None:
+        """Wait until bronze and live have taken in everything that was produced."""
+
+        def done() -> bool:
+            assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
+            return self.intake("input") >= produced and self.count("bronze/events") >= produced
+
+        eventually(done, what=f"{produced} records are taken in", seconds=seconds)

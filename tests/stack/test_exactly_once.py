@@ -1,0 +1,225 @@
+"""The jobs are killed again and again while disorderly traffic flows; gold must equal the truth all the same."""
+
+import datetime as dt
+import json
+import os
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+
+from stack.produce import producer
+from stack.traffic import Message, order_messages
+from tests.scale import scaled
+from tests.stack.pipeline import TOPIC, Jobs, Lake, eventually, running_broker
+
+KILLS = scaled(small=3, full=12)
+KILLS_BETWEEN_COMMITS = scaled(small=1, full=3)
+RATE = 400
+CATCH_UP_SECONDS = scaled(small=150, full=600)
+PULSE, SALES = "gold/marketplace_pulse_by_second", "gold/marketplace_sales_by_minute"
+SILVER = "silver/marketplace_orders"
+
+Key = tuple[dt.datetime, str, str, str, str]
+
+
+@dataclass
+class Ledger:
+    """What was produced, judged by the letter of the contract and independently of the code under test."""
+
+    produced: int = 0
+    refused: int = 0
+    late: int = 0
+    duplicates: int = 0
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def enter(self, message: Message) -> None:
+        self.produced += 1
+        event = valid_event(message.value)
+        if event is None:
+            self.refused += 1
+        # The traffic is at most two minutes late, or an hour; the watermark's delay is ten minutes.
+        elif message.at - event["event_time"].timestamp() > 1800:
+            self.late += 1
+        elif event["event_id"] in self.events:
+            self.duplicates += 1
+        else:
+            self.events[event["event_id"]] = event
+
+    def sales(self) -> dict[Key, dict[str, Any]]:
+        """The mart of sales by minute, by its key."""
+        cells: dict[Key, dict[str, Any]] = defaultdict(lambda: {"orders": 0, "units": 0, "gross": Decimal(0), "values": []})
+        for event in self.events.values():
+            minute = event["event_time"].replace(second=0, microsecond=0)
+            for category in {line["category"] for line in event["lines"]}:
+                lines = [line for line in event["lines"] if line["category"] == category]
+                cell = cells[(minute, event["vendor_id"], category, event["country"], event["channel"])]
+                if event["event_type"] == "placed":
+                    value = sum((line["quantity"] * Decimal(line["unit_price"]) for line in lines), Decimal(0))
+                    cell["orders"] += 1
+                    cell["units"] += sum(line["quantity"] for line in lines)
+                    cell["gross"] += value
+                    cell["values"].append(value)
+        return cells
+
+
+def valid_event(value: bytes) -> dict[str, Any] | None:
+    try:
+        event: dict[str, Any] = json.loads(value)
+        event["event_time"] = dt.datetime.fromisoformat(event["event_time"])
+        prices = [Decimal(line["unit_price"]) for line in event["lines"]]
+    except (ValueError, ArithmeticError):
+        return None
+    quantities = [line["quantity"] for line in event["lines"]]
+    is_known = event["event_type"] in {"placed", "paid", "shipped", "delivered", "cancelled", "returned"}
+    return event if is_known and event["vendor_id"] and min(*prices, *quantities, 0) >= 0 else None
+
+
+class Traffic:
+    """Sends disorderly traffic in real time until it is stopped, and keeps the ledger."""
+
+    def __init__(self, kafka: KafkaProducer) -> None:
+        self.ledger = Ledger()
+        self._kafka = kafka
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._flow)
+
+    def send(self, messages: Iterator[Message], until: float) -> None:
+        for message in messages:
+            if message.at > until:
+                break
+            self._kafka.send(TOPIC, key=message.key, value=message.value)
+            self.ledger.enter(message)
+        self._kafka.flush()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _flow(self) -> None:
+        for message in order_messages(rate=RATE, start=time.time()):
+            if self._stop.wait(max(0.0, message.at - time.time())):
+                break
+            self._kafka.send(TOPIC, key=message.key, value=message.value)
+            self.ledger.enter(message)
+        self._kafka.flush()
+
+
+def is_active(lake: Lake) -> Callable[[], bool]:
+    before = lake.intake("input")
+    return lambda: lake.intake("input") > before
+
+
+def kill_between_commits(jobs: Jobs, lake: Lake) -> bool:
+    """Kill as soon as one table has a commit that another still lacks; whether that was quick enough."""
+    logs = [Path(lake.root, name, "_delta_log") for name in (PULSE, SALES, SILVER)]
+    start = [len(os.listdir(log)) for log in logs]
+    while True:
+        grown = [len(os.listdir(log)) > length for log, length in zip(logs, start, strict=True)]
+        if any(grown):
+            break
+    jobs.kill()
+    return len({lake.batches()[name] for name in (PULSE, SALES, SILVER)}) > 1
+
+
+def kill_in_the_spark_writer(jobs: Jobs, lake: Lake) -> None:
+    """Kill while Spark has written files of a large batch to silver, but not committed them."""
+    silver = Path(lake.root, SILVER)
+    before = {path.name for path in silver.glob("*.parquet")}
+    eventually(
+        lambda: any(p.name not in before for p in silver.glob("*.snappy.parquet")), what="Spark writes", seconds=240
+    )
+    jobs.kill()
+
+
+def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    with running_broker(tmp_path) as settings, producer(settings) as kafka:
+        jobs, lake, traffic = Jobs(settings), Lake(settings.lake_url), Traffic(kafka)
+
+        # A first batch moves the watermark, so that what is an hour late from here on is late for certain.
+        orderly = (m for m in order_messages(rate=RATE, start=time.time() - 30) if not is_an_hour_late(m))
+        traffic.send(orderly, time.time() - 5)
+        jobs.start()
+        lake.wait_for(traffic.ledger.produced, jobs)
+        traffic.start()
+        for _ in range(KILLS):
+            eventually(is_active(lake), what="the jobs took in something", seconds=180)
+            time.sleep(chance.uniform(0, 6))
+            jobs.kill()
+            jobs.start()
+
+        hits = 0
+        for _ in range(5 * KILLS_BETWEEN_COMMITS):
+            eventually(is_active(lake), what="the jobs took in something", seconds=180)
+            hits += kill_between_commits(jobs, lake)
+            jobs.start()
+            if hits == KILLS_BETWEEN_COMMITS:
+                break
+        traffic.stop()
+        lake.wait_for(traffic.ledger.produced, jobs)
+        assert jobs.stop() == 0
+        assert hits == KILLS_BETWEEN_COMMITS
+
+        # Without jobs, traffic piles up to a batch that is too large for one process to collect.
+        backlog = order_messages(rate=10 * RATE, start=time.time())
+        traffic.send(backlog, time.time() + CATCH_UP_SECONDS / 10)
+        jobs.start(SLUICE_SPARK_WRITER_ROWS="10000")
+        kill_in_the_spark_writer(jobs, lake)
+        jobs.start(SLUICE_SPARK_WRITER_ROWS="10000")
+        lake.wait_for(traffic.ledger.produced, jobs)
+        assert jobs.stop() == 0
+
+    assert_equal_to_the_truth(lake, traffic.ledger)
+
+
+def is_an_hour_late(message: Message) -> bool:
+    event = valid_event(message.value)
+    return event is not None and message.at - event["event_time"].timestamp() > 1800
+
+
+def assert_equal_to_the_truth(lake: Lake, ledger: Ledger) -> None:
+    counts = {name: lake.intake(name) for name in ("input", "accepted", "refused", "late", "duplicates")}
+    print(f"\n{counts}")
+    assert counts == {
+        "input": ledger.produced,
+        "accepted": len(ledger.events),
+        "refused": ledger.refused,
+        "late": ledger.late,
+        "duplicates": ledger.duplicates,
+    }
+    assert ledger.late > 0
+    assert ledger.duplicates > 0
+    assert ledger.refused > 0
+
+    bronze = lake.table("bronze/events", ["partition", "offset"]).to_pandas()
+    assert len(bronze) == len(bronze.drop_duplicates()) == ledger.produced
+    assert sorted(lake.table(SILVER, ["event_id"])["event_id"].to_pylist()) == sorted(ledger.events)
+    assert lake.count("quarantine/marketplace_orders") == ledger.refused
+
+    rows = lake.table(SALES).to_pylist()
+    cells = ledger.sales()
+    in_gold = {(r["minute"], r["vendor_id"], r["category"], r["country"], r["channel"]): r for r in rows}
+    assert len(in_gold) == len(rows) == len(cells)
+    for key, cell in cells.items():
+        row, values = in_gold[key], cell.pop("values")
+        assert {name: row[name] for name in cell} == cell, key
+        assert row["order_value_min"] == min(values, default=None)
+        assert row["order_value_max"] == max(values, default=None)
+        assert row["order_value_sum_of_squares"] == sum(value * value for value in values)
+
+    pulse = lake.table(PULSE).to_pylist()
+    assert len({row["second"] for row in pulse}) == len(pulse)
+    assert sum(row["events"] for row in pulse) == len(ledger.events)
+    assert sum(row["gross"] for row in pulse) == sum(cell["gross"] for cell in cells.values())
