@@ -66,9 +66,7 @@ def _warn_if_busy() -> None:
 def _plans(rates: list[str], pipelines: list[str], minutes: float, warmup: float) -> list[Plan]:
     if unknown := [name for name in pipelines if name not in COMMANDS]:
         raise typer.BadParameter(f"unknown pipeline {', '.join(unknown)}; there are {', '.join(COMMANDS)}")
-    return [
-        Plan(cast(Pipeline, pipeline), int(rate), minutes, warmup) for rate in rates for pipeline in pipelines
-    ]
+    return [Plan(cast(Pipeline, pipeline), int(rate), minutes, warmup) for rate in rates for pipeline in pipelines]
 
 
 if __name__ == "__main__":

@@ -95,9 +95,7 @@ def _line(panel: Axes, result: Result) -> None:
     minutes = [period["at"] / 60 for period in periods]
     middle, high = ([period[name] for period in periods] for name in ("p50", "p99"))
     colour = COLOURS[result["pipeline"]]
-    panel.plot(
-        minutes, middle, color=colour, linewidth=1.5, label=f"{TITLES[result['pipeline']]}, p50 to p99"
-    )
+    panel.plot(minutes, middle, color=colour, linewidth=1.5, label=f"{TITLES[result['pipeline']]}, p50 to p99")
     panel.fill_between(minutes, middle, high, color=colour, alpha=0.3, linewidth=0)
 
 
@@ -213,9 +211,7 @@ def _drift(results: list[Result]) -> list[str]:
     ]
     for result in results:
         cells = [_pair(minute) for minute in result["by_minute"]]
-        lines.append(
-            _row(f"{TITLES[result['pipeline']]}, {result['rate']:,}/s", cells + [""] * (count - len(cells)))
-        )
+        lines.append(_row(f"{TITLES[result['pipeline']]}, {result['rate']:,}/s", cells + [""] * (count - len(cells))))
     lines.append("")
     lines += [line for result in results if (line := _slope(result))]
     return ["\n".join(lines) + "\n"]
@@ -233,9 +229,7 @@ def _slope(result: Result) -> str | None:
     slope = statistics.linear_regression(range(len(medians)), medians).slope
     name = f"{TITLES[result['pipeline']]} at {result['rate']:,} events/s"
     change = medians[-1] - medians[0]
-    return (
-        f"- {name}: p50 {change:+.2f} s from the first to the last minute; trend {slope:+.3f} s per minute."
-    )
+    return f"- {name}: p50 {change:+.2f} s from the first to the last minute; trend {slope:+.3f} s per minute."
 
 
 def _failures(results: list[Result]) -> list[str]:

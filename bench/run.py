@@ -91,9 +91,7 @@ def _measure(plan: Plan, home: Path, settings: Settings) -> Result:
     table, log = home / "lake" / MART, home / "production.log"
     with ExitStack() as stack:
         broker_process = stack.enter_context(_broker(own))
-        pipeline = stack.enter_context(
-            _process(COMMANDS[plan.pipeline], home / "pipeline.log", _environment(own))
-        )
+        pipeline = stack.enter_context(_process(COMMANDS[plan.pipeline], home / "pipeline.log", _environment(own)))
         _wait(lambda: (table / "_delta_log" / f"{0:020}.json").exists(), pipeline, seconds=180, what="gold")
         usage = stack.enter_context(Usage(pipeline.pid))
         broker_usage = stack.enter_context(Usage(broker_process.pid))
@@ -129,9 +127,7 @@ def _freshness(production: Production, table: Path, start: float, end: float) ->
         "freshness": quantiles(seconds[inside]),
         "by_minute": quantiles_by_period(times, seconds, **window, seconds=60),
         "by_period": quantiles_by_period(times, seconds, **window, seconds=PERIOD),
-        "gold_events_per_second": round(float(shown[-1] - shown[0]) / (end - start), 1)
-        if len(shown)
-        else 0.0,
+        "gold_events_per_second": round(float(shown[-1] - shown[0]) / (end - start), 1) if len(shown) else 0.0,
         "gold_commits": len(shown),
     }
 
@@ -178,9 +174,7 @@ def _broker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def _process(
-    command: list[str], log: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

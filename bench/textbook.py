@@ -39,9 +39,7 @@ def bronze_rows(session: SparkSession, contract: Contract, settings: Settings) -
 def valid_events(bronze: DataFrame, contract: Contract) -> DataFrame:
     """Second hop: valid events, each once."""
     valid = silver_rows(judge(decode(bronze, contract), contract), contract)
-    return valid.withWatermark(contract.event_time, delay(contract)).dropDuplicatesWithinWatermark(
-        [contract.key]
-    )
+    return valid.withWatermark(contract.event_time, delay(contract)).dropDuplicatesWithinWatermark([contract.key])
 
 
 def sales(silver: DataFrame, contract: Contract) -> DataFrame:

@@ -36,9 +36,7 @@ class Usage:
         inside = [sample for sample in self.samples if start <= sample[0] <= end]
         if len(inside) < 2:
             return {}
-        machine = [
-            cpu for (at, *_), cpu in zip(self.samples, self.machine, strict=False) if start <= at <= end
-        ]
+        machine = [cpu for (at, *_), cpu in zip(self.samples, self.machine, strict=False) if start <= at <= end]
         seconds = inside[-1][0] - inside[0][0]
         cpu = inside[-1][1] - inside[0][1]
         memory = max(resident for _, _, resident in inside) / 2**20

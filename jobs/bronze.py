@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -46,7 +46,9 @@ EVENTS = Table(
 INTERVAL = "5 seconds"
 
 
-def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger) -> StreamingQuery:
+def bronze(
+    session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger
+) -> StreamingQuery:
     """Start the query that writes the topics of all contracts to ``bronze/events``."""
     events = Appender(EVENTS, settings.lake_url)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.settings import settings
-from schemas import Contract, ContractError, load_contract, load_contracts
+from schemas import Contract, ContractError, Problem, load_contract, load_contracts
 from stack.exceptions import StackError
 
 app = typer.Typer(
@@ -123,9 +123,11 @@ def produce(
 
 
 @app.command()
-def check(paths: Annotated[list[Path] | None, typer.Argument(help="Contracts; default: all that ship.")] = None) -> None:
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Contracts; default: all that ship.")] = None,
+) -> None:
     """Check contracts; prints `file:line: what is wrong and how to mend it` and ends with 1 if anything is."""
-    problems = []
+    problems: list[Problem] = []
     checked: list[Contract] = []
     try:
         if paths is None:

@@ -15,9 +15,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True)
 
     home: Path = Field(CHECKOUT / ".sluice", description="Everything that a run makes.")
-    cache: Path = Field(
-        CHECKOUT / ".sluice" / "cache", description="What can be made again: environments, jars."
-    )
+    cache: Path = Field(CHECKOUT / ".sluice" / "cache", description="What can be made again: environments, jars.")
     lake: str = Field("", description="Path or URL of the lake; default `SLUICE_HOME/lake`.")
     kafka: str = Field("", description="Bootstrap servers; default `127.0.0.1:SLUICE_KAFKA_PORT`.")
 
@@ -33,9 +31,7 @@ class Settings(BaseSettings):
     spark_writer_rows: int = Field(
         200_000, description="A write of more rows than this goes through Spark instead of delta-rs."
     )
-    max_offsets_per_trigger: int = Field(
-        1_000_000, description="Most Kafka records that one micro-batch takes."
-    )
+    max_offsets_per_trigger: int = Field(1_000_000, description="Most Kafka records that one micro-batch takes.")
 
     @field_validator("home", "cache")
     @classmethod

@@ -17,8 +17,8 @@ STALLED_AFTER = dt.timedelta(seconds=30)
 def job_status(settings: Settings) -> list[dict[str, Any]]:
     """The latest figures of every query, as a list of dictionaries that JSON can hold.
 
-    ``state`` is running, stalled (no report for 30 s), failed or stopped; ``freshness_seconds`` is the age of the newest
-    event that the query has processed; ``rows_quarantined`` and ``rows_late`` count since the table exists.
+    ``state`` is running, stalled (no report for 30 s), failed or stopped; ``freshness_seconds`` is the age of the
+    newest event that the query has processed; ``rows_quarantined`` and ``rows_late`` count since the table exists.
     """
     totals = _intake_totals(settings)
     reports = [json.loads(path.read_text()) for path in sorted((settings.home / "progress").glob("*.json"))]

@@ -28,7 +28,10 @@ def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column)
     broken = F.array_compact(
         F.concat(
             F.array(
-                *(_plain(field, event[field.name], field.name, _given(event, value, field)) for field in contract.fields),
+                *(
+                    _plain(field, event[field.name], field.name, _given(event, value, field))
+                    for field in contract.fields
+                ),
                 *(_other_type(field, event[field.name], text, value) for field in contract.fields),
                 _ahead(contract, event, arrival),
             ),
@@ -85,7 +88,9 @@ def _items(field: ContractField, event: Column, value: Column) -> Column:
     def judge(item: Column, index: Column) -> Column:
         return F.array(
             *(
-                _plain(member, item[member.name], f"{field.name}.{member.name}", _given(event, F.get(texts, index), member))
+                _plain(
+                    member, item[member.name], f"{field.name}.{member.name}", _given(event, F.get(texts, index), member)
+                )
                 for member in field.fields
             )
         )

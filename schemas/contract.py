@@ -49,6 +49,7 @@ class Contract:
     topic: str
     fields: tuple[ContractField, ...]
     key: str
+    message_key: str
     event_time: str
     watermark_delay: dt.timedelta
     ahead_tolerance: dt.timedelta

@@ -128,8 +128,7 @@ def _violations_of_key(source: YamlSource, fields: Sequence[Any]) -> Iterator[Pr
 
 def _violations_of_times(source: YamlSource, table: Any, fields: Sequence[Any]) -> Iterator[Problem]:
     properties = {
-        custom["property"]: (index, custom["value"])
-        for index, custom in enumerate(table.get("customProperties") or [])
+        custom["property"]: (index, custom["value"]) for index, custom in enumerate(table.get("customProperties") or [])
     }
     for name in ("watermarkDelay", "aheadTolerance"):
         index, value = properties.get(name, (None, None))
@@ -138,6 +137,11 @@ def _violations_of_times(source: YamlSource, table: Any, fields: Sequence[Any]) 
         elif not DURATION.fullmatch(str(value)):
             place = (*SCHEMA, "customProperties", index, "value")
             yield source.problem(place, f"'{value}' is no duration; write it as '30 seconds' or '10 minutes'")
+    names = [field.get("name") for field in fields]
+    index, message_key = properties.get("messageKey", (None, None))
+    if index is not None and message_key not in names:
+        place = (*SCHEMA, "customProperties", index, "value")
+        yield source.problem(place, f"the message key '{message_key}' is no field; name one of {', '.join(names)}")
     index, event_time = properties.get("eventTime", (None, None))
     if index is None:
         yield source.problem(SCHEMA, "needs the custom property 'eventTime' with the name of a timestamp field")
@@ -162,6 +166,7 @@ def _contract(path: Path, standard: OpenDataContractStandard) -> Contract:
     table: SchemaObject = standard.schema_[0]
     assert table.name is not None
     custom = {p.property: str(p.value) for p in table.customProperties or ()}
+    key = next(p.name or "" for p in table.properties or () if p.primaryKey)
     fields = tuple(_field(p) for p in table.properties or ())
     return Contract(
         path=path,
@@ -169,7 +174,8 @@ def _contract(path: Path, standard: OpenDataContractStandard) -> Contract:
         entity=table.name,
         topic=f"{standard.domain}.{table.name}",
         fields=fields,
-        key=next(p.name or "" for p in table.properties or () if p.primaryKey),
+        key=key,
+        message_key=custom.get("messageKey", key),
         event_time=custom["eventTime"],
         watermark_delay=_duration(custom["watermarkDelay"]),
         ahead_tolerance=_duration(custom["aheadTolerance"]),

@@ -36,9 +36,7 @@ def empty_charts(settings: Settings) -> dict[str, str]:
 def _session(settings: Settings) -> requests.Session:
     admin = credentials.read(settings)["superset"]["users"]["admin"]
     session = requests.Session()
-    answer = session.post(
-        f"{_base(settings)}/api/v1/security/login", json=admin | {"provider": "db"}, timeout=60
-    )
+    answer = session.post(f"{_base(settings)}/api/v1/security/login", json=admin | {"provider": "db"}, timeout=60)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         raise StackError(
             f"Superset refuses the password of {admin['username']!r} in {credentials.path(settings)}. "

@@ -8,9 +8,7 @@ import subprocess
 from stack.exceptions import StackError
 
 MINIMUM = 17
-_HOW = (
-    f"Install Java {MINIMUM} or newer (Debian, Ubuntu: apt install openjdk-17-jre-headless) or set JAVA_HOME."
-)
+_HOW = f"Install Java {MINIMUM} or newer (Debian, Ubuntu: apt install openjdk-17-jre-headless) or set JAVA_HOME."
 
 
 def executable() -> str:

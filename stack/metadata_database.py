@@ -28,9 +28,7 @@ def program(settings: Settings) -> Program:
     flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
     command = [*_as_user(), str(_binary(settings, "postgres")), "-D", str(_data(settings)), *flags]
     # SIGINT: fast shutdown, which does not wait for clients; only the first process may get it.
-    return Program(
-        name=NAME, command=command, priority=10, stop_signal="INT", stop_group=False, stop_seconds=60
-    )
+    return Program(name=NAME, command=command, priority=10, stop_signal="INT", stop_group=False, stop_seconds=60)
 
 
 def prepare(settings: Settings) -> None:
@@ -47,9 +45,7 @@ def prepare(settings: Settings) -> None:
         locale = ["--encoding", "UTF8", "--locale", "C"]
         finished = subprocess.run([*command, *locale, "-D", str(data)], capture_output=True, text=True)
     if finished.returncode != 0:
-        raise StackError(
-            f"PostgreSQL cannot create its files:\n{(finished.stdout + finished.stderr).strip()}"
-        )
+        raise StackError(f"PostgreSQL cannot create its files:\n{(finished.stdout + finished.stderr).strip()}")
 
 
 def is_ready(settings: Settings) -> bool:

@@ -67,9 +67,7 @@ def check_disk(home: Path, needed: int = DISK) -> None:
 
 def ports(settings: Settings) -> dict[str, tuple[str, list[int]]]:
     """For each program that listens: the setting that changes its port, and its ports."""
-    broker = (
-        {} if settings.kafka else {"broker": ("kafka_port", [settings.kafka_port, settings.kafka_port + 1])}
-    )
+    broker = {} if settings.kafka else {"broker": ("kafka_port", [settings.kafka_port, settings.kafka_port + 1])}
     return broker | {
         "metadata-database": ("postgres_port", [settings.postgres_port]),
         "cache": ("redis_port", [settings.redis_port]),

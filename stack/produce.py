@@ -72,7 +72,7 @@ def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: fl
 
     Args:
         path: the file; its suffix tells the format.
-        contract: what the rows are; its key becomes the Kafka key unless the rows have an ``order_id``.
+        contract: what the rows are, and which field is the key of the message.
         settings: where Kafka is.
         rate: rows per second; without it, as fast as Kafka takes them.
 
@@ -85,7 +85,9 @@ def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: fl
     rows = _read(path)
     missing = [field.name for field in contract.fields if field.required and field.name not in rows.column_names]
     if missing:
-        raise StackError(f"{path} has no column {', '.join(missing)}; its columns must be the fields of {contract.path.name}")
+        raise StackError(
+            f"{path} has no column {', '.join(missing)}; its columns must be the fields of {contract.path.name}"
+        )
     names = [field.name for field in contract.fields if field.name in rows.column_names]
     begin = time.time()
     sent = 0
@@ -101,7 +103,7 @@ def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: fl
 
 
 def _key(row: dict[str, Any], contract: Contract) -> bytes | None:
-    key = row.get("order_id", row.get(contract.key))
+    key = row.get(contract.message_key)
     return None if key is None else str(key).encode()
 
 

@@ -3,6 +3,7 @@
 import sys
 
 from jobs.settings import Settings
+from jobs.status import job_status
 from stack.programs import Program
 
 JOBS = "jobs"
@@ -28,6 +29,12 @@ def traffic_program(settings: Settings) -> Program:
     """Demo traffic as a supervised program."""
     rate = ["--rate", str(settings.demo_rate), "--history", str(HISTORY)]
     return Program(name=TRAFFIC, command=[*_sluice(), "produce", *rate], priority=40)
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether every query reports progress."""
+    states = {status["state"] for status in job_status(settings)}
+    return states == {"running"}
 
 
 def _sluice() -> list[str]:

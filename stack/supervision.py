@@ -247,9 +247,7 @@ def _start_supervisord(settings: Settings) -> None:
 def _make_socket_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-        raise StackError(
-            f"{folder} belongs to somebody else. Set SLUICE_HOME to a folder with a shorter path."
-        )
+        raise StackError(f"{folder} belongs to somebody else. Set SLUICE_HOME to a folder with a shorter path.")
 
 
 def _reload(settings: Settings) -> None:

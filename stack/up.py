@@ -2,9 +2,10 @@
 
 import fcntl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 
 from jobs.settings import Settings, settings
 from schemas import load_contracts
@@ -41,8 +42,8 @@ def up() -> None:
         in_parallel(lambda: _jars(ours, progress), lambda: _environment(ours, progress))
         credentials.write(ours)
         supervision.apply(ours, programs(ours))
-        in_parallel(lambda: _start_stream(ours, progress), lambda: _start_superset(ours, progress))
-        _serve(ours, progress)
+        tables = Event()
+        in_parallel(lambda: _start_stream(ours, progress, tables), lambda: _start_superset(ours, progress, tables))
         if ours.demo_rate > 0:
             _wait_for_data(ours, progress)
         _say_where_to_look(ours)
@@ -120,38 +121,52 @@ def _environment(settings: Settings, progress: Progress) -> None:
             environments.ensure("superset", settings.cache)
 
 
-def _start_stream(settings: Settings, progress: Progress) -> None:
+def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None:
+    """Start broker, traffic and jobs; `tables` is set when there are tables, or will be none."""
+    try:
+        _start_broker(settings, progress)
+        if settings.demo_rate > 0:
+            supervision.start(settings, stream.TRAFFIC)
+        with progress.step("Jobs"):
+            supervision.start(settings, stream.JOBS)
+            _wait_for_jobs(settings, superset_server.tables_exist)
+            tables.set()
+            _wait_for_jobs(settings, stream.is_running)
+    finally:
+        tables.set()
+
+
+def _start_broker(settings: Settings, progress: Progress) -> None:
+    bootstrap = settings.bootstrap_servers
     if not settings.kafka:
         with progress.step("Kafka broker"):
             broker.prepare(settings)
             supervision.start(settings, broker.NAME)
-            bootstrap = settings.bootstrap_servers
             supervision.wait_until(settings, broker.NAME, lambda: broker.is_ready(bootstrap))
-    broker.create_topics(settings.bootstrap_servers, [contract.topic for contract in load_contracts()])
-    if settings.demo_rate > 0:
-        supervision.start(settings, stream.TRAFFIC)
-    with progress.step("Jobs"):
-        supervision.start(settings, stream.JOBS)
-        tables_exist = superset_server.tables_exist
-        supervision.wait_until(settings, stream.JOBS, lambda: tables_exist(settings), timeout=300)
+    broker.create_topics(bootstrap, [contract.topic for contract in load_contracts()])
 
 
-def _start_superset(settings: Settings, progress: Progress) -> None:
+def _wait_for_jobs(settings: Settings, condition: Callable[[Settings], bool]) -> None:
+    supervision.wait_until(settings, stream.JOBS, lambda: condition(settings), timeout=300)
+
+
+def _start_superset(settings: Settings, progress: Progress, tables: Event) -> None:
     with progress.step("PostgreSQL, Redis, mail sink"):
         metadata_database.prepare(settings)
         cache.prepare(settings)
         names = (metadata_database.NAME, cache.NAME, mail.NAME)
         supervision.start(settings, *names)
-        for name, is_ready in zip(
-            names, (metadata_database.is_ready, cache.is_ready, mail.is_ready), strict=True
-        ):
-            supervision.wait_until(settings, name, partial(is_ready, settings))
+        for name, module in zip(names, (metadata_database, cache, mail), strict=True):
+            supervision.wait_until(settings, name, partial(module.is_ready, settings))
     with progress.step("Superset's metadata"):
         superset_server.initialize(settings)
+    tables.wait()
+    if superset_server.tables_exist(settings):
+        _serve(settings, progress)
 
 
 def _serve(settings: Settings, progress: Progress) -> None:
-    with progress.step("Superset"):
+    with progress.step("Superset's web server"):
         superset_server.make_catalogue(settings)
         supervision.start(settings, superset_server.WEB)
         supervision.wait_until(settings, superset_server.WEB, lambda: superset_server.is_ready(settings))

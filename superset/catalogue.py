@@ -49,9 +49,7 @@ def _write_views(lake: Path, file: Path) -> list[str]:
             connection.execute(f'CREATE SCHEMA "{layer}"')
             for log in sorted((lake / layer).glob("*/_delta_log")):
                 table = log.parent
-                connection.execute(
-                    f"""CREATE VIEW "{layer}"."{table.name}" AS SELECT * FROM delta_scan('{table}')"""
-                )
+                connection.execute(f"""CREATE VIEW "{layer}"."{table.name}" AS SELECT * FROM delta_scan('{table}')""")
                 views.append(f"{layer}.{table.name}")
     return views
 

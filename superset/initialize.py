@@ -55,10 +55,11 @@ def import_assets() -> None:
     `superset import-directory` would log an invalid file and exit with 0, and leave the dataset's id in the
     query context of a chart as it is in the file.
     """
-    from superset import security_manager
     from superset.commands.exceptions import CommandInvalidError
     from superset.commands.importers.v1.assets import ImportAssetsCommand
     from superset.utils.core import override_user
+
+    from superset import security_manager
 
     contents = {str(path.relative_to(ASSETS)): path.read_text() for path in ASSETS.rglob("*.yaml")}
     with override_user(security_manager.find_user(ADMIN)):

@@ -137,8 +137,8 @@ class CeleryConfig:
 
 
 CELERY_CONFIG = CeleryConfig
-# Superset reads this in one place only: after a task, to close its session, which is closed by then. That fails
-# and would fill the log with a traceback per minute.
+# Superset reads this in one place only: after a task, to close its session, which is closed by then. That
+# fails and would fill the log with a traceback per minute.
 CELERY_ALWAYS_EAGER = True
 
 # Reports by mail: pictures taken by Selenium with the system's Chromium.

@@ -59,6 +59,7 @@ def dropped(session: SparkSession, batch: Batch) -> Dropped:
 
 def _execution(session: SparkSession, query_id: str) -> Any:
     query = session.streams.get(query_id)
+    assert query is not None, "the query runs while its batch does"
     return query._jsq.streamingQuery().lastExecution()
 
 

@@ -4,6 +4,8 @@ Every commit carries a ``txn`` action with the batch's id, so that a batch that 
 already. Both writers follow the same protocol and recognise each other's commits.
 """
 
+from typing import TypeAlias
+
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from pyspark.sql import DataFrame
@@ -11,7 +13,7 @@ from pyspark.sql import DataFrame
 from jobs.engine.batch import Batch
 from jobs.engine.table import Table
 
-Rows = pa.Table | DataFrame
+Rows: TypeAlias = pa.Table | DataFrame
 """Rows of a micro-batch: in memory when they are few, else distributed."""
 
 

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any
 
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.settings import Settings
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from pyspark.sql import DataFrame
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.settings import Settings
 

@@ -1,10 +1,10 @@
 """Upsert windowed measures, at a cost that does not grow with the table.
 
-A mart has one row per window and dimensions. A micro-batch brings partial measures for windows that are still open, that
-is, whose end lies after the watermark. The rows of open windows are kept in memory and, in the table, in files of their
-own; an upsert merges the batch into them and replaces those files in one commit. Rows of closed windows, which cannot
-change any more, move to files that no later upsert touches. A MERGE would rewrite ever larger files instead, for it puts
-the rows of old and new windows together.
+A mart has one row per window and dimensions. A micro-batch brings partial measures for windows that are still open,
+that is, whose end lies after the watermark. The rows of open windows are kept in memory and, in the table, in files of
+their own; an upsert merges the batch into them and replaces those files in one commit. Rows of closed windows, which
+cannot change any more, move to files that no later upsert touches. A MERGE would rewrite ever larger files instead, for
+it puts the rows of old and new windows together.
 """
 
 import datetime as dt

@@ -42,8 +42,8 @@ class Measure:
 class Mart:
     """A gold table with one row per window and dimensions.
 
-    ``facts`` is a pure function from valid events to the rows that the measures are computed over; it gives at least the
-    window's start and the dimensions.
+    ``facts`` is a pure function from valid events to the rows that the measures are computed over; it gives at least
+    the window's start and the dimensions.
     """
 
     name: str

@@ -109,9 +109,7 @@ def test_all_reasons_are_given(reasons_for: Callable[..., list[list[str]]], even
     ]
 
 
-def test_a_refused_record_keeps_its_bytes_and_gives_no_field(
-    arrived: Records, orders: Contract, event: Event
-) -> None:
+def test_a_refused_record_keeps_its_bytes_and_gives_no_field(arrived: Records, orders: Contract, event: Event) -> None:
     judged = judge(decode(arrived(event(vendor_id=None), event()), orders), orders)
 
     refused, accepted = judged.orderBy("offset").collect()

@@ -20,7 +20,9 @@ def events(spark: SparkSession, orders: Contract) -> DataFrame:
     """Two orders placed in one minute, one of them cancelled in the next."""
     book, toys = line("Books", 2, "10.00"), line("Toys", 1, "5.50")
 
-    def step(event_type: str, order: str, seconds: int, lines: list[tuple[str, str, int, Decimal]]) -> tuple[object, ...]:
+    def step(
+        event_type: str, order: str, seconds: int, lines: list[tuple[str, str, int, Decimal]]
+    ) -> tuple[object, ...]:
         time = NOON + dt.timedelta(seconds=seconds)
         return (f"{order}-{event_type}", event_type, time, order, None, "vendor-1", "DE", "web", lines)
 

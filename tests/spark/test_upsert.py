@@ -64,7 +64,9 @@ def batch(number: int, watermark: dt.datetime = EPOCH) -> Batch:
 
 
 def rows_of(lake: str) -> list[Row]:
-    table = DeltaTable(MART.table.url(lake)).to_pyarrow_table().sort_by([("minute", "ascending"), ("country", "ascending")])
+    table = (
+        DeltaTable(MART.table.url(lake)).to_pyarrow_table().sort_by([("minute", "ascending"), ("country", "ascending")])
+    )
     return [tuple(row.values()) for row in table.to_pylist()]
 
 

@@ -13,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from kafka import KafkaProducer
 
 from stack.produce import producer
@@ -56,7 +55,9 @@ class Ledger:
 
     def sales(self) -> dict[Key, dict[str, Any]]:
         """The mart of sales by minute, by its key."""
-        cells: dict[Key, dict[str, Any]] = defaultdict(lambda: {"orders": 0, "units": 0, "gross": Decimal(0), "values": []})
+        cells: dict[Key, dict[str, Any]] = defaultdict(
+            lambda: {"orders": 0, "units": 0, "gross": Decimal(0), "values": []}
+        )
         for event in self.events.values():
             minute = event["event_time"].replace(second=0, microsecond=0)
             for category in {line["category"] for line in event["lines"]}:
@@ -121,12 +122,16 @@ def is_active(lake: Lake) -> Callable[[], bool]:
     return lambda: lake.intake("input") > before
 
 
+def commits(log: Path) -> int:
+    return sum(1 for _ in os.scandir(log))
+
+
 def kill_between_commits(jobs: Jobs, lake: Lake) -> bool:
     """Kill as soon as one table has a commit that another still lacks; whether that was quick enough."""
     logs = [Path(lake.root, name, "_delta_log") for name in (PULSE, SALES, SILVER)]
-    start = [len(os.listdir(log)) for log in logs]
+    start = [commits(log) for log in logs]
     while True:
-        grown = [len(os.listdir(log)) > length for log, length in zip(logs, start, strict=True)]
+        grown = [commits(log) > length for log, length in zip(logs, start, strict=True)]
         if any(grown):
             break
     jobs.kill()

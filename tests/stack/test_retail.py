@@ -60,7 +60,9 @@ def test_totals_equal_pandas_to_the_cent(sales: pd.DataFrame, truth: pd.DataFram
     pd.testing.assert_frame_equal(in_gold, placed, check_dtype=False)
 
 
-@pytest.mark.parametrize(("measure", "step"), [("orders", "placed"), ("cancelled", "cancelled"), ("returned", "returned")])
+@pytest.mark.parametrize(
+    ("measure", "step"), [("orders", "placed"), ("cancelled", "cancelled"), ("returned", "returned")]
+)
 def test_counts_equal_pandas(sales: pd.DataFrame, truth: pd.DataFrame, measure: str, step: str) -> None:
     counted = sales.groupby("country")[measure].sum()
     expected = truth[truth.step == step].groupby("country").size()

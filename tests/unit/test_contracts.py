@@ -68,9 +68,7 @@ def test_an_unknown_type_is_named_with_its_line(changed: Callable[[str, str], Pa
     first = error.value.problems[0]
     message = str(first)
     assert "datetime" in message or "event time" in message
-    assert any(
-        p.line == line_of(path, "datetime") and "use one of bigint" in p.message for p in error.value.problems
-    )
+    assert any(p.line == line_of(path, "datetime") and "use one of bigint" in p.message for p in error.value.problems)
 
 
 def test_a_missing_watermark_delay_says_what_to_add(changed: Callable[[str, str], Path]) -> None:

@@ -49,7 +49,7 @@ def test_the_broker_needs_two_ports_unless_it_is_elsewhere(tmp_path: Path):
 
 @pytest.mark.usefixtures("no_java")
 def test_missing_java_says_how_to_get_it():
-    with pytest.raises(StackError, match="no Java.*apt install openjdk-17"):
+    with pytest.raises(StackError, match=r"no Java.*apt install openjdk-17"):
         java.check()
 
 

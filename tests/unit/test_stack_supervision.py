@@ -78,7 +78,7 @@ def test_a_changed_program_is_taken_over_without_touching_the_others(settings: S
 def test_a_program_that_cannot_start_is_reported_with_its_last_words(settings: Settings):
     supervision.apply(settings, [BROKEN])
     supervision.start(settings, "broken")
-    with pytest.raises(StackError, match="(?s)broken does not start.*made of cheese"):
+    with pytest.raises(StackError, match=r"(?s)broken does not start.*made of cheese"):
         supervision.wait_until(settings, "broken", lambda: False)
 
 
@@ -97,9 +97,7 @@ def test_the_configuration_is_for_its_owner_only(settings: Settings):
 
 def test_settings_and_odd_characters_reach_the_program(settings: Settings):
     script = "import os; print(os.environ['SLUICE_HOME'], os.environ['ODD'], flush=True); input()"
-    odd = Program(
-        name="odd", command=[sys.executable, "-c", script], priority=10, environment={"ODD": "50%, it's"}
-    )
+    odd = Program(name="odd", command=[sys.executable, "-c", script], priority=10, environment={"ODD": "50%, it's"})
     supervision.apply(settings, [odd])
     supervision.start(settings, "odd")
     log = supervision.log_file(settings, "odd")

@@ -1,0 +1,99 @@
+"""Up, down, and what happens when a process dies."""
+
+import json
+import smtplib
+import stat
+import time
+from email.message import EmailMessage
+from mailbox import Maildir
+
+import pyarrow.compute as pc
+import requests
+
+from stack import credentials, supervision
+from tests.stack.conftest import System
+from tests.stack.pipeline import eventually
+
+SILVER = "silver/marketplace_orders"
+PULSE = "gold/marketplace_pulse_by_second"
+
+
+def events_in_gold(system: System) -> int:
+    total: int = pc.sum(system.lake.table(PULSE, ["events"])["events"]).as_py() or 0
+    return total
+
+
+def restarts_in_status(system: System, name: str) -> int:
+    status = json.loads(system.sluice("status", "--json"))
+    return next(process["restarts"] for process in status["processes"] if process["name"] == name)
+
+
+def test_everything_runs_and_the_dashboard_answers_the_generated_user(system: System):
+    assert {process.state for process in supervision.observe(system.settings)} == {"RUNNING"}
+    superset = system.credentials["superset"]
+    login = superset["users"]["admin"] | {"provider": "db"}
+    answer = requests.post(f"{superset['url']}/api/v1/security/login", json=login, timeout=30)
+    assert answer.ok, answer.text
+
+
+def test_credentials_are_for_their_owner_only(system: System):
+    assert stat.S_IMODE(credentials.path(system.settings).stat().st_mode) == 0o600
+
+
+def test_a_second_up_starts_nothing_anew_and_is_quick(system: System):
+    before = {process.name: process.pid for process in supervision.observe(system.settings)}
+    began = time.monotonic()
+    printed = system.sluice("up")
+    assert time.monotonic() - began < 45
+    assert {process.name: process.pid for process in supervision.observe(system.settings)} == before
+    assert f"{system.credentials['superset']['url']}/superset/dashboard/" in printed
+    assert system.credentials["superset"]["users"]["admin"]["password"] not in printed
+
+
+def test_a_killed_cache_is_restarted_and_status_says_so(system: System):
+    system.kill("cache")
+    eventually(lambda: restarts_in_status(system, "cache") == 1, what="status counts a restart", seconds=20)
+
+
+def test_killed_jobs_are_restarted_and_go_on(system: System):
+    system.kill("jobs")
+    before = events_in_gold(system)
+    eventually(lambda: events_in_gold(system) > before, what="gold grows again", seconds=120)
+    assert restarts_in_status(system, "jobs") == 1
+
+
+def test_the_mail_sink_keeps_a_mail(system: System):
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = (
+        "superset@localhost",
+        "executive@localhost",
+        "Report of today",
+    )
+    message.set_content("Sales are up.")
+    with smtplib.SMTP("127.0.0.1", system.settings.mail_port) as client:
+        client.send_message(message)
+    kept = Maildir(system.credentials["mail"]["directory"])
+    assert "Report of today" in [mail["Subject"] for mail in kept]
+
+
+def test_logs_show_what_a_program_says(system: System):
+    assert "Kafka Server started" in system.sluice("logs", "broker", "--lines", "100000")
+
+
+def test_down_and_up_again_goes_on_where_it_stopped(system: System):
+    password = system.credentials["superset"]["users"]["admin"]["password"]
+    system.sluice("down")
+    assert supervision.observe(system.settings) == []
+    silver, gold = system.lake.count(SILVER), events_in_gold(system)
+    assert gold == silver
+
+    system.sluice("up")
+    eventually(lambda: events_in_gold(system) > gold, what="gold grows again", seconds=120)
+    assert system.lake.count(SILVER) > silver
+    assert system.credentials["superset"]["users"]["admin"]["password"] == password
+
+    system.sluice("down")
+    identifiers = system.lake.table(SILVER, ["event_id"])["event_id"]
+    assert pc.count_distinct(identifiers).as_py() == len(identifiers)
+    assert events_in_gold(system) == len(identifiers)
+    system.sluice("up")
