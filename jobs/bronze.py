@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -20,7 +19,7 @@ from pyspark.sql.types import (
 from jobs.engine.batch import current_batch
 from jobs.engine.commit import Appender, collect_if_few
 from jobs.engine.kafka import records
-from jobs.engine.query import Trigger, start
+from jobs.engine.query import Query, Trigger, start
 from jobs.engine.table import Table
 from jobs.settings import Settings
 from schemas import Contract
@@ -46,9 +45,7 @@ EVENTS = Table(
 INTERVAL = "5 seconds"
 
 
-def bronze(
-    session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger
-) -> StreamingQuery:
+def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger) -> Query:
     """Start the query that writes the topics of all contracts to ``bronze/events``."""
     events = Appender(EVENTS, settings.lake_url)
 

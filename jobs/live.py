@@ -11,14 +11,13 @@ from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from jobs.bronze import RECORD
 from jobs.engine.batch import Batch, current_batch, dropped
 from jobs.engine.commit import Appender, collect_if_few
 from jobs.engine.kafka import records
-from jobs.engine.query import Trigger, start
+from jobs.engine.query import Query, Trigger, start
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
 from jobs.intake import INTAKE_BY_MINUTE, intake
@@ -105,7 +104,7 @@ def quarantine_rows(judged: DataFrame) -> DataFrame:
     return refused.select(*columns, "reasons", F.to_date("timestamp").alias("arrival_date"))
 
 
-def live(session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger) -> StreamingQuery:
+def live(session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger) -> Query:
     """Start the query that turns the events of one topic into silver, quarantine and gold."""
     write = LiveWriter(session, contract, settings)
     arrived = records(session, [contract.topic], settings)

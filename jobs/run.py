@@ -5,28 +5,27 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.bronze import bronze
 from jobs.engine.progress import report
-from jobs.engine.query import Trigger
+from jobs.engine.query import Query, Trigger
 from jobs.engine.session import spark_session
 from jobs.live import live
 from jobs.settings import Settings
 from schemas import Contract, load_contracts
 
-Start = Callable[[SparkSession, Sequence[Contract], Settings, Trigger], Iterator[StreamingQuery]]
+Start = Callable[[SparkSession, Sequence[Contract], Settings, Trigger], Iterator[Query]]
 
 
 def _bronze(
     session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger
-) -> Iterator[StreamingQuery]:
+) -> Iterator[Query]:
     yield bronze(session, contracts, settings, trigger)
 
 
 def _live(
     session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger
-) -> Iterator[StreamingQuery]:
+) -> Iterator[Query]:
     for contract in contracts:
         yield live(session, contract, settings, trigger)
 
@@ -57,27 +56,16 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
     session = spark_session(settings)
     trigger: Trigger = {"availableNow": True} if available_now else {}
     queries = [query for name in names for query in JOBS[name](session, contracts, settings, trigger)]
+    done = all if available_now else any
     try:
-        while not told_to_stop.wait(REPORT_EVERY) and all(query.isActive for query in queries):
+        while not told_to_stop.wait(REPORT_EVERY) and not done(not query.stream.isActive for query in queries):
             for query in queries:
-                report(query, settings)
-        if available_now:
-            _finish(queries, told_to_stop)
+                report(query.stream, settings)
     finally:
-        _stop(queries, settings)
+        failures = [failure for query in queries if (failure := query.stream.exception()) is not None]
+        for query in queries:
+            query.stop()
+            report(query.stream, settings)
+    if failures:
+        raise failures[0]
     session.stop()
-
-
-def _finish(queries: Sequence[StreamingQuery], told_to_stop: threading.Event) -> None:
-    while any(query.isActive for query in queries) and not told_to_stop.wait(REPORT_EVERY):
-        pass
-
-
-def _stop(queries: Sequence[StreamingQuery], settings: Settings) -> None:
-    failure = None
-    for query in queries:
-        report(query, settings)
-        failure = failure or query.exception()
-        query.stop()
-    if failure is not None:
-        raise failure

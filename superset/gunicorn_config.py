@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import duckdb
 import lake_connection
 
 bind = f"127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}"
@@ -13,6 +14,11 @@ timeout = 120
 keepalive = 30  # a live dashboard asks every 2 s: keep its connections
 preload_app = True
 control_socket_disable = True
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Leave the worker no DuckDB instance without threads: it would abort when the worker ends."""
+    duckdb.default_connection().close()  # importing DuckDB opens it, and using it opens it again
 
 
 def post_fork(server: Any, worker: Any) -> None:

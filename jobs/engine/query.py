@@ -1,12 +1,16 @@
-"""Start a query."""
+"""Start a query, and stop it between two micro-batches."""
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.settings import Settings
+
+Write = Callable[[DataFrame, int], None]
 
 
 class Trigger(TypedDict, total=False):
@@ -16,11 +20,38 @@ class Trigger(TypedDict, total=False):
     availableNow: bool
 
 
-def start(
-    frame: DataFrame, name: str, write: Callable[[DataFrame, int], None], settings: Settings, trigger: Trigger
-) -> StreamingQuery:
+class StoppedError(Exception):
+    """A micro-batch began after its query had been told to stop; it runs when the query starts again."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A running query that hands each micro-batch to a function."""
+
+    stream: StreamingQuery
+    _writing: threading.Lock
+    _told_to_stop: threading.Event
+
+    def stop(self) -> None:
+        """Let the micro-batch that is being written finish, so that every table has it, then end."""
+        self._told_to_stop.set()
+        with self._writing:
+            pass
+        self.stream.stop()
+
+
+def start(frame: DataFrame, name: str, write: Write, settings: Settings, trigger: Trigger) -> Query:
     """Start a query that hands each micro-batch to ``write``, with its checkpoint in ``<lake>/_checkpoints/<name>``."""
-    writer = frame.writeStream.queryName(name).foreachBatch(write)
+    writing, told_to_stop = threading.Lock(), threading.Event()
+
+    def write_unless_stopped(batch: DataFrame, batch_id: int) -> None:
+        with writing:
+            if told_to_stop.is_set():
+                raise StoppedError(f"{name} has been told to stop")
+            write(batch, batch_id)
+
+    writer = frame.writeStream.queryName(name).foreachBatch(write_unless_stopped)
     writer = writer.option("checkpointLocation", f"{settings.lake_url}/_checkpoints/{name}")
     arguments: dict[str, Any] = {"availableNow": True} if trigger.get("availableNow") else dict(trigger)
-    return (writer.trigger(**arguments) if arguments else writer).start()
+    stream = (writer.trigger(**arguments) if arguments else writer).start()
+    return Query(stream, writing, told_to_stop)

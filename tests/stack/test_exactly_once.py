@@ -91,7 +91,7 @@ class Traffic:
         self.ledger = Ledger()
         self._kafka = kafka
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._flow)
+        self._thread = threading.Thread(target=self._flow, daemon=True)
 
     def send(self, messages: Iterator[Message], until: float) -> None:
         for message in messages:
@@ -150,8 +150,8 @@ def kill_in_the_spark_writer(jobs: Jobs, lake: Lake) -> None:
 
 def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
     chance = random.Random(4)
-    with running_broker(tmp_path) as settings, producer(settings) as kafka:
-        jobs, lake, traffic = Jobs(settings), Lake(settings.lake_url), Traffic(kafka)
+    with running_broker(tmp_path) as settings, producer(settings) as kafka, Jobs(settings) as jobs:
+        lake, traffic = Lake(settings.lake_url), Traffic(kafka)
 
         # A first batch moves the watermark, so that what is an hour late from here on is late for certain.
         orderly = (m for m in order_messages(rate=RATE, start=time.time() - 30) if not is_an_hour_late(m))

@@ -1,0 +1,112 @@
+"""The dashboard in headless Chromium, as a user sees it."""
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.ui import WebDriverWait
+
+# A chart is drawn when its frame holds a figure, a table or a canvas, and no spinner.
+CHARTS = """
+return [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => ({
+  name: (holder.querySelector('[data-test="editable-title"], .header-title') || holder).innerText.split('\\n')[0],
+  drawn: !!holder.querySelector(
+    '.slice_container canvas, .slice_container table tbody tr, .slice_container .header-line')
+         && !holder.querySelector('[data-test="loading-indicator"], .loading'),
+  text: holder.innerText,
+}))
+"""
+PATIENCE = 120.0
+
+
+def is_installed() -> bool:
+    """Whether there is a Chromium with its driver."""
+    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+
+
+class Dashboard:
+    """One dashboard in one browser window, logged in."""
+
+    def __init__(self, driver: WebDriver, url: str) -> None:
+        self._driver = driver
+        self._url = url
+
+    def load(self) -> float:
+        """Open the dashboard; returns the seconds until every chart was drawn."""
+        begin = time.monotonic()
+        self._driver.get(self._url)
+        WebDriverWait(self._driver, PATIENCE, poll_frequency=0.05).until(lambda _: self._is_drawn())
+        return time.monotonic() - begin
+
+    def charts(self) -> dict[str, str]:
+        """The text of every chart, by its name."""
+        return {chart["name"]: chart["text"] for chart in self._charts()}
+
+    def figure(self, chart: str) -> float:
+        """The big number of a chart."""
+        while True:
+            text = next(text for name, text in self.charts().items() if name == chart)
+            numbers = re.findall(r"[\d,]+(?:\.\d+)?", text.replace(chart, ""))
+            if numbers:
+                return float(numbers[0].replace(",", ""))
+            time.sleep(0.02)
+
+    def seconds_until(self, chart: str, at_least: float) -> float:
+        """Seconds until the big number of a chart is at least as large.
+
+        Raises:
+            TimeoutError: it did not get there in two minutes.
+        """
+        begin = time.monotonic()
+        while self.figure(chart) < at_least:
+            if time.monotonic() - begin > PATIENCE:
+                raise TimeoutError(f"{chart} stays at {self.figure(chart)}")
+            time.sleep(0.02)
+        return time.monotonic() - begin
+
+    def screenshot(self, path: Path) -> None:
+        """Save what the window shows as PNG."""
+        self._driver.save_screenshot(str(path))
+
+    def _charts(self) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = self._driver.execute_script(CHARTS)
+        except StaleElementReferenceException:
+            return []
+        return found
+
+    def _is_drawn(self) -> bool:
+        charts = self._charts()
+        return bool(charts) and all(chart["drawn"] for chart in charts)
+
+
+@contextmanager
+def dashboard(superset: dict[str, Any], slug: str = "live-sales") -> Iterator[Dashboard]:
+    """Log in with the ``superset`` part of ``credentials.json`` and hand out a dashboard."""
+    options = Options()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1250"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        driver.get(f"{superset['url']}/login/")
+        user = superset["users"]["admin"]
+        wait = WebDriverWait(driver, PATIENCE)
+        wait.until(lambda d: d.find_elements(By.ID, "username"))
+        driver.find_element(By.ID, "username").send_keys(user["username"])
+        password = driver.find_element(By.ID, "password")
+        password.send_keys(user["password"])
+        password.submit()
+        wait.until(lambda d: "/login" not in d.current_url)
+        yield Dashboard(driver, f"{superset['url']}/superset/dashboard/{slug}/")
+    finally:
+        driver.quit()
