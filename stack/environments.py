@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TextIO, get_args
 
 from stack.exceptions import StackError
 
@@ -59,12 +59,15 @@ def ensure(name: Environment, cache: Path) -> Path:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file: installations that share a cache fill it one after the other."""
+def exclusive(path: Path) -> Iterator[TextIO]:
+    """Hold a lock file, so that whatever it guards is done by one process after the other.
+
+    A child that inherits the file holds the lock too, even when its parent is gone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock
 
 
 def _uv(cache: Path) -> Path:

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from queue import Queue
+from threading import Thread
 
 
 class Progress:
@@ -29,8 +30,20 @@ class Progress:
 
 
 def in_parallel(*tasks: Callable[[], None]) -> None:
-    """Run the tasks at the same time; when all have ended, raise the first error in their order."""
-    with ThreadPoolExecutor(len(tasks)) as executor:
-        futures = [executor.submit(task) for task in tasks]
-    for future in futures:
-        future.result()
+    """Run the tasks at the same time; raise the first error at once, without waiting for the others."""
+    ended: Queue[Exception | None] = Queue()
+
+    def run(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception as error:
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    for task in tasks:
+        # Daemons, so that neither an error nor Ctrl-C has to wait for the slowest task.
+        Thread(target=run, args=(task,), daemon=True).start()
+    for _ in tasks:
+        if (error := ended.get()) is not None:
+            raise error

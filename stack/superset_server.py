@@ -11,6 +11,7 @@ import yaml
 
 from jobs.settings import CHECKOUT, Settings
 from stack import cache, credentials, environments, metadata_database
+from stack.environments import exclusive
 from stack.exceptions import StackError
 from stack.programs import Program
 from stack.supervision import log_file, log_tail, variables_of
@@ -98,8 +99,10 @@ def _run(settings: Settings, script: Sequence[str | Path], secrets: dict[str, st
     command = [_binary(settings, "python"), *map(str, script)]
     variables = os.environ | variables_of(settings) | environment(settings) | (secrets or {})
     file = log_file(settings, SETUP_LOG)
-    with file.open("a") as log:
-        finished = subprocess.run(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
+    # The child inherits the lock: when `up` is interrupted, the next one waits for what is still under way.
+    with exclusive(settings.home / "run" / "superset-setup.lock") as lock, file.open("a") as log:
+        inherited = [lock.fileno()]
+        finished = subprocess.run(command, env=variables, stdout=log, stderr=subprocess.STDOUT, pass_fds=inherited)
     if finished.returncode != 0:
         raise StackError(f"`{' '.join(command)}` failed.\n{log_tail(settings, SETUP_LOG)}")
 

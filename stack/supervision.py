@@ -112,7 +112,8 @@ def wait_until(
         if process.pid:
             pids.add(process.pid)
         if process.state in ("FATAL", "STOPPED", "UNKNOWN") or len(pids) > 3:
-            raise StackError(f"{name} does not start ({process.state}).\n{log_tail(settings, name)}")
+            reason = "it died again and again" if len(pids) > 1 else f"it is {process.state.lower()}"
+            raise StackError(f"{name} does not start: {reason}.\n{log_tail(settings, name)}")
         time.sleep(interval)
     raise StackError(f"{name} did not get ready within {timeout:.0f} s.\n{log_tail(settings, name)}")
 
@@ -131,6 +132,9 @@ def shut_down(settings: Settings, timeout: float = 240) -> None:
     except psutil.TimeoutExpired as error:
         left = ", ".join(process.name for process in observe(settings) if process.pid)
         raise StackError(f"After {timeout:.0f} s these still run: {left}. See `make logs`.") from error
+    folder = socket_path(settings.home).parent
+    if folder != settings.home / "run":
+        folder.rmdir()
 
 
 def log_file(settings: Settings, name: str) -> Path:
@@ -150,10 +154,10 @@ def log_tail(settings: Settings, name: str, lines: int = 25) -> str:
 
 def socket_path(home: Path) -> Path:
     """Path of supervisord's socket: in `home`, or in a private folder of /tmp when that path is too long."""
-    path = home.absolute() / "run" / "supervisor.sock"
+    path = home / "run" / "supervisor.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
-    digest = hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     return Path("/tmp") / f"sluice-{os.getuid()}-{digest}" / "supervisor.sock"
 
 

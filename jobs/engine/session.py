@@ -33,6 +33,8 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.scheduler.mode": "FAIR",
         # A micro-batch is small: adapting its plan costs more than it saves.
         "spark.sql.adaptive.enabled": "false",
+        # A micro-batch is cached for a second or so: compressing it costs more than it saves.
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.extensions": DELTA_EXTENSION,
         "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
         "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
