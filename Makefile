@@ -35,7 +35,7 @@ logs: environment ## last lines of every log; PROGRAM=jobs for one, FOLLOW=1 to 
 
 .PHONY: retail
 retail: environment ## feed every row of a real shop through the system and compare with pandas
-	@$(RUN) pytest tests/stack/test_retail.py -m ""
+	@$(RUN) pytest tests/stack/test_retail.py --capture=no
 
 .PHONY: bench
 bench: environment ## freshness and throughput of Sluice and of the textbook pipeline (about an hour)
@@ -43,12 +43,12 @@ bench: environment ## freshness and throughput of Sluice and of the textbook pip
 
 ##@ Develop
 .PHONY: test
-test: environment browser ## all tests but the long ones
-	@$(RUN) pytest -m "not long" $(ARGS)
+test: environment browser ## all tests at a small size; ARGS="tests/unit -k up" for some
+	@$(RUN) pytest $(ARGS)
 
 .PHONY: test-long
-test-long: environment browser ## the long tests
-	@$(RUN) pytest -m long $(ARGS)
+test-long: environment browser ## all tests at full size: more kills, larger catch-up
+	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
 .PHONY: lint
 lint: environment ## look for mistakes and bad style

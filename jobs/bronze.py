@@ -17,7 +17,7 @@ from pyspark.sql.types import (
 )
 
 from jobs.engine.batch import current_batch
-from jobs.engine.commit import Appender, collect_if_few
+from jobs.engine.commit import Appender
 from jobs.engine.kafka import records
 from jobs.engine.query import Query, Trigger, start
 from jobs.engine.table import Table
@@ -50,12 +50,11 @@ def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Setti
     events = Appender(EVENTS, settings.lake_url)
 
     def write(frame: DataFrame, batch_id: int) -> None:
-        batch = current_batch(session, batch_id)
-        frame.persist()
-        events.append(collect_if_few(frame, count=frame.count(), few=settings.spark_writer_rows), batch)
-        frame.unpersist()
+        events.append(frame.toArrow(), current_batch(session, batch_id))
 
-    arrived = records(session, [contract.topic for contract in contracts], settings).withColumn(
+    # Records need no work, so many batches that fit into memory are the quickest way through a backlog.
+    topics = [contract.topic for contract in contracts]
+    arrived = records(session, topics, settings, most=settings.spark_writer_rows).withColumn(
         "arrival_date", F.to_date("timestamp")
     )
     return start(arrived, "bronze", write, settings, trigger={"processingTime": INTERVAL, **trigger})

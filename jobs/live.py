@@ -107,7 +107,7 @@ def quarantine_rows(judged: DataFrame) -> DataFrame:
 def live(session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger) -> Query:
     """Start the query that turns the events of one topic into silver, quarantine and gold."""
     write = LiveWriter(session, contract, settings)
-    arrived = records(session, [contract.topic], settings)
+    arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger)
     events = deduplicate(judge(decode(arrived, contract), contract), contract)
     return start(events, f"live-{contract.topic}", write, settings, trigger)
 
@@ -132,6 +132,10 @@ class LiveWriter:
         frame.persist()
         accepted, refused = count_verdicts(frame)
         events = silver_rows(frame, self._contract)
+        is_small = accepted + refused <= self._few
+        if is_small:
+            # One task per table: a shuffle of so few rows costs more than the second processor gives.
+            events = events.coalesce(1)
         # What is looked at live goes first.
         writes: list[Callable[[], None]] = []
         if accepted:
@@ -140,7 +144,7 @@ class LiveWriter:
         if refused:
             writes += [partial(self._append, self._quarantine, quarantine_rows(frame), batch, refused)]
         writes += [partial(self._take_in, batch, accepted, refused)]
-        self._run(writes, together=accepted + refused <= self._few)
+        self._run(writes, together=is_small)
         frame.unpersist()
 
     def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:

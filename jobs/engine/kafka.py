@@ -9,8 +9,8 @@ from jobs.settings import Settings
 COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
 
 
-def records(session: SparkSession, topics: Sequence[str], settings: Settings) -> DataFrame:
-    """A stream of the records of these topics, from their earliest offset.
+def records(session: SparkSession, topics: Sequence[str], settings: Settings, *, most: int) -> DataFrame:
+    """A stream of the records of these topics, from their earliest offset, at most ``most`` per micro-batch.
 
     Columns: ``COLUMNS``. Offsets that Kafka deleted before they were read fail the query, for they are a loss.
     """
@@ -21,7 +21,10 @@ def records(session: SparkSession, topics: Sequence[str], settings: Settings) ->
         .option("startingOffsets", "earliest")
         .option("includeHeaders", "true")
         .option("failOnDataLoss", "true")
-        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .option("maxOffsetsPerTrigger", most)
+        # A micro-batch in one fetch or two per partition instead of dozens.
+        .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
+        .option("kafka.max.poll.records", 10_000)
         .load()
         .select(*COLUMNS)
     )
