@@ -32,7 +32,7 @@ def delay(contract: Contract) -> str:
 
 def bronze_rows(session: SparkSession, contract: Contract, settings: Settings) -> DataFrame:
     """First hop: the records of the topic as they come."""
-    arrived = records(session, [contract.topic], settings)
+    arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger)
     return arrived.withColumn("arrival_date", F.to_date("timestamp"))
 
 
