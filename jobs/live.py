@@ -27,6 +27,8 @@ from quality.judgement import CORRUPT, reasons
 from schemas import Contract
 
 ORIGIN = ("partition", "offset", "timestamp")
+# A batch costs most of a second however few events it has; without a pause, a quiet stream would fill a processor.
+INTERVAL = "1 second"
 ENVELOPE = ("key", "value", "headers", "topic")
 
 
@@ -109,7 +111,7 @@ def live(session: SparkSession, contract: Contract, settings: Settings, trigger:
     write = LiveWriter(session, contract, settings)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger)
     events = deduplicate(judge(decode(arrived, contract), contract), contract)
-    return start(events, f"live-{contract.topic}", write, settings, trigger)
+    return start(events, f"live-{contract.topic}", write, settings, {"processingTime": INTERVAL, **trigger})
 
 
 class LiveWriter:

@@ -71,8 +71,10 @@ def order_messages(*, rate: float, start: float, seed: int | None = None) -> Ite
             at, step, order = next_order, "placed", _order(chance, f"{run}-{placed}")
             placed += 1
             next_order += chance.expovariate(rate / EVENTS_PER_ORDER)
+        dice = chance.random()
         for following, probability, mean in STEPS.get(step, ()):
-            if chance.random() < probability:
+            dice -= probability
+            if dice < 0:
                 heapq.heappush(agenda, (at + chance.expovariate(1 / mean), next(ties), following, order))
                 break
         yield from _disordered(chance, at, step, order)

@@ -55,6 +55,12 @@ def test_an_order_is_placed_before_anything_else_happens_to_it() -> None:
     }
 
 
+def test_the_share_of_cancelled_orders_is_that_of_a_marketplace() -> None:
+    kinds = Counter(event["event_type"] for event in events(messages(40_000)))
+
+    assert 0.05 < kinds["cancelled"] / kinds["placed"] < 0.09
+
+
 def test_disorder_is_part_of_it() -> None:
     sent = messages(20_000)
     found = events(sent)
