@@ -20,7 +20,7 @@ from stack.traffic import Message, order_messages
 from tests.scale import scaled
 from tests.stack.pipeline import TOPIC, Jobs, Lake, eventually, running_broker
 
-KILLS = scaled(small=3, full=12)
+KILLS = scaled(small=2, full=12)
 KILLS_BETWEEN_COMMITS = scaled(small=1, full=3)
 RATE = 400
 CATCH_UP_SECONDS = scaled(small=150, full=600)
