@@ -55,10 +55,10 @@ class Ledger:
 
     def sales(self) -> dict[Key, dict[str, Any]]:
         """The mart of sales by minute, by its key."""
-        cells: dict[Key, dict[str, Any]] = defaultdict(
-            lambda: {"orders": 0, "units": 0, "gross": Decimal(0), "values": []}
-        )
+        cells: dict[Key, dict[str, Any]] = defaultdict(empty_cell)
         for event in self.events.values():
+            if event["event_type"] not in ("placed", "cancelled", "returned"):
+                continue
             minute = event["event_time"].replace(second=0, microsecond=0)
             for category in {line["category"] for line in event["lines"]}:
                 lines = [line for line in event["lines"] if line["category"] == category]
@@ -69,7 +69,13 @@ class Ledger:
                     cell["units"] += sum(line["quantity"] for line in lines)
                     cell["gross"] += value
                     cell["values"].append(value)
+                else:
+                    cell[event["event_type"]] += 1
         return cells
+
+
+def empty_cell() -> dict[str, Any]:
+    return {"orders": 0, "units": 0, "gross": Decimal(0), "cancelled": 0, "returned": 0, "values": []}
 
 
 def valid_event(value: bytes) -> dict[str, Any] | None:
