@@ -3,7 +3,6 @@
 import json
 import smtplib
 import stat
-import time
 from email.message import EmailMessage
 from mailbox import Maildir
 
@@ -40,11 +39,9 @@ def test_credentials_are_for_their_owner_only(system: System):
     assert stat.S_IMODE(credentials.path(system.settings).stat().st_mode) == 0o600
 
 
-def test_a_second_up_starts_nothing_anew_and_is_quick(system: System):
+def test_a_second_up_starts_nothing_anew(system: System):
     before = {process.name: process.pid for process in supervision.observe(system.settings)}
-    began = time.monotonic()
     printed = system.sluice("up")
-    assert time.monotonic() - began < 45
     assert {process.name: process.pid for process in supervision.observe(system.settings)} == before
     assert f"{system.credentials['superset']['url']}/superset/dashboard/" in printed
     assert system.credentials["superset"]["users"]["admin"]["password"] not in printed
