@@ -27,9 +27,9 @@ from quality.judgement import CORRUPT, reasons
 from schemas import Contract
 
 ORIGIN = ("partition", "offset", "timestamp")
+ENVELOPE = ("key", "value", "headers", "topic")
 # A batch costs most of a second however few events it has; without a pause, a quiet stream would fill a processor.
 INTERVAL = "1 second"
-ENVELOPE = ("key", "value", "headers", "topic")
 
 
 def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
@@ -160,8 +160,9 @@ class LiveWriter:
 
     def _upsert(self, mart: MartWriter, events: DataFrame, batch: Batch, count: int) -> None:
         measures = mart.mart.measure(events)
-        few = count <= self._few
-        mart.upsert(measures.toArrow() if few else collect_if_few(measures, few=self._few), batch)
+        # Measures of few events are few; those of many may be few too, and are counted.
+        rows = count if count <= self._few else measures.count()
+        mart.upsert(collect_if_few(measures, count=rows, few=self._few), batch)
 
     def _append(self, table: Appender, rows: DataFrame, batch: Batch, count: int) -> None:
         table.append(collect_if_few(rows, count=count, few=self._few), batch)

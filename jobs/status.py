@@ -17,7 +17,7 @@ STALLED_AFTER = dt.timedelta(seconds=30)
 def job_status(settings: Settings) -> list[dict[str, Any]]:
     """The latest figures of every query, as a list of dictionaries that JSON can hold.
 
-    ``state`` is running, stalled (no report for 30 s), failed or stopped; ``freshness_seconds`` is the age of the
+    ``state`` is running, stalled (no report for 30 s) or stopped; ``freshness_seconds`` is the age of the
     newest event that the query has processed; ``rows_quarantined`` and ``rows_late`` count since the table exists.
     """
     totals = _intake_totals(settings)
@@ -48,9 +48,7 @@ def _status(report: dict[str, Any], totals: dict[str, dict[str, int]]) -> dict[s
 
 
 def _state(report: dict[str, Any], now: dt.datetime) -> str:
-    if not psutil.pid_exists(report["pid"]):
-        return "stopped"
-    if not report["active"]:
+    if not report["active"] or not psutil.pid_exists(report["pid"]):
         return "stopped"
     reported = dt.datetime.fromisoformat(report["reported_at"])
     return "running" if now - reported < STALLED_AFTER else "stalled"

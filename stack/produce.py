@@ -59,7 +59,7 @@ def produce_traffic(
     end = begin + duration if duration is not None else float("inf")
     sent = 0
     with producer(settings) as kafka:
-        for message in _in_real_time(order_messages(rate=rate, start=start, seed=seed)):
+        for message in _in_real_time(TRAFFIC[topic](rate=rate, start=start, seed=seed)):
             if message.at > end:
                 break
             kafka.send(topic, key=message.key, value=message.value)

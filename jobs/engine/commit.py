@@ -17,10 +17,8 @@ Rows: TypeAlias = pa.Table | DataFrame
 """Rows of a micro-batch: in memory when they are few, else distributed."""
 
 
-def collect_if_few(frame: DataFrame, *, count: int | None = None, few: int) -> Rows:
-    """Collect a frame into memory unless it has more than ``few`` rows; without ``count``, its rows are counted."""
-    if count is None:
-        count = frame.persist().count()
+def collect_if_few(frame: DataFrame, *, count: int, few: int) -> Rows:
+    """Collect a frame of ``count`` rows into memory unless they are more than ``few``."""
     return frame.toArrow() if count <= few else frame
 
 

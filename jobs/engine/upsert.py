@@ -35,9 +35,10 @@ APP_VERSION = "spark.databricks.delta.write.txnVersion"
 
 @dataclass
 class OpenWindows:
-    """The rows of windows that may still change, and the files of the table that hold them."""
+    """All rows of the table whose window starts at ``since`` or later, and the files of the table that hold them."""
 
     version: int
+    since: dt.datetime
     files: list[str]
     rows: pa.Table
 
@@ -64,13 +65,15 @@ class MartWriter:
             return
         if isinstance(partial, DataFrame):
             self._merge_by_spark(partial, batch)
-        else:
+        elif partial.num_rows:
             self._merge_by_delta_rs(partial.cast(self._schema), batch)
 
     def _merge_by_delta_rs(self, partial: pa.Table, batch: Batch) -> None:
-        held = self._open_windows(batch)
+        # Windows at or before this start are closed: they end before the watermark.
+        closed_until = batch.watermark - self.mart.width
+        held = self._hold(min(closed_until, pc.min(partial[self.mart.window]).as_py()))
         rows = merge(self.mart, held.rows, partial)
-        open_rows, closed_rows = self._split(rows, batch)
+        open_rows, closed_rows = self._split(rows, closed_until)
         added = [self._write(part) for part in (open_rows, closed_rows) if part.num_rows]
         self._table.create_write_transaction(
             [*(_remove(path) for path in held.files), *added],
@@ -79,8 +82,9 @@ class MartWriter:
             commit_properties=transaction(batch.application(self.mart.name), batch),
         )
         self._table.update_incremental()
+        since = closed_until + dt.timedelta(microseconds=1) if closed_rows.num_rows else held.since
         files = [added[0].path] if open_rows.num_rows else []
-        self._open = OpenWindows(self._table.version(), files, open_rows)
+        self._open = OpenWindows(self._table.version(), since, files, open_rows)
 
     def _merge_by_spark(self, partial: DataFrame, batch: Batch) -> None:
         keys = [self.mart.window, *self.mart.dimensions]
@@ -100,27 +104,25 @@ class MartWriter:
             session.conf.unset(APP_ID)
             session.conf.unset(APP_VERSION)
 
-    def _open_windows(self, batch: Batch) -> OpenWindows:
-        """The open windows as of now, read from the table where somebody else has committed since."""
+    def _hold(self, since: dt.datetime) -> OpenWindows:
+        """The rows from a window on; read from the table where they are not at hand, or somebody else has committed."""
         version = self._table.version()
-        if self._open is None or self._open.version != version:
-            self._open = self._read_open_windows(version, batch)
+        if self._open is None or self._open.version != version or self._open.since > since:
+            self._open = self._read(version, since)
         return self._open
 
-    def _read_open_windows(self, version: int, batch: Batch) -> OpenWindows:
+    def _read(self, version: int, since: dt.datetime) -> OpenWindows:
         actions = pa.table(self._table.get_add_actions(flatten=True))
-        latest = f"max.{self.mart.window}"
         files = actions["path"].to_pylist()
+        latest = f"max.{self.mart.window}"
         if latest in actions.column_names:
-            ends = actions[latest].to_pylist()
-            first_open = batch.watermark - self.mart.width
-            files = [path for path, end in zip(files, ends, strict=True) if end is None or end > first_open]
+            last_windows = actions[latest].to_pylist()
+            files = [path for path, last in zip(files, last_windows, strict=True) if last is None or last >= since]
         parts = [pq.read_table(path, filesystem=self._storage, schema=self._schema) for path in files]
-        return OpenWindows(version, files, pa.concat_tables([self._schema.empty_table(), *parts]))
+        return OpenWindows(version, since, files, pa.concat_tables([self._schema.empty_table(), *parts]))
 
-    def _split(self, rows: pa.Table, batch: Batch) -> tuple[pa.Table, pa.Table]:
-        first_open = pa.scalar(batch.watermark - self.mart.width, pa.timestamp("us", "UTC"))
-        is_open = pc.greater(rows[self.mart.window], first_open)
+    def _split(self, rows: pa.Table, closed_until: dt.datetime) -> tuple[pa.Table, pa.Table]:
+        is_open = pc.greater(rows[self.mart.window], pa.scalar(closed_until, pa.timestamp("us", "UTC")))
         open_rows = rows.filter(is_open)
         closed = rows.num_rows - open_rows.num_rows
         if closed < max(CLOSED_AT_LEAST, open_rows.num_rows):

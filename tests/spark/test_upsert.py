@@ -139,6 +139,22 @@ def test_closed_windows_are_not_written_again(lake: str) -> None:
     assert rows_of(lake)[-1] == row(later, "DE", 2, 2, 1, 1)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_row_of_a_window_that_the_watermark_has_just_passed_is_merged(lake: str, restarted: bool) -> None:
+    # Spark lets in what the watermark of the batch before allows; a batch may come with a much later one.
+    writer = MartWriter(MART, lake)
+    closed = [row(NOON, f"country-{number:04}", 1, 1, 1, 1) for number in range(CLOSED_AT_LEAST)]
+    writer.upsert(in_memory([*closed, row(NOON + 9 * MINUTE, "DE", 1, 1, 1, 1)]), batch(0, NOON + 2 * MINUTE))
+    if restarted:
+        writer = MartWriter(MART, lake)
+
+    writer.upsert(in_memory([row(NOON, "country-0000", 1, 5, 5, 5)]), batch(1, NOON + 5 * MINUTE))
+
+    rows = rows_of(lake)
+    assert len(rows) == CLOSED_AT_LEAST + 1
+    assert rows[0] == row(NOON, "country-0000", 2, 6, 1, 5)
+
+
 def test_files_that_somebody_else_rewrote_are_found(spark: SparkSession, lake: str) -> None:
     writer = MartWriter(MART, lake)
     writer.upsert(in_memory([row(NOON, "DE", 1, 10, 10, 10)]), batch(0))
