@@ -3,10 +3,10 @@
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -28,6 +28,8 @@ return [...document.querySelectorAll('.dashboard-component-chart-holder')].map(h
 """
 PATIENCE = 120.0
 
+T = TypeVar("T")
+
 
 def is_installed() -> bool:
     """Whether there is a Chromium with its driver."""
@@ -45,7 +47,7 @@ class Dashboard:
         """Open the dashboard; returns the seconds until every chart was drawn."""
         begin = time.monotonic()
         self._driver.get(self._url)
-        WebDriverWait(self._driver, PATIENCE, poll_frequency=0.05).until(lambda _: self._is_drawn())
+        self._patiently(self._is_drawn)
         return time.monotonic() - begin
 
     def charts(self) -> dict[str, str]:
@@ -53,30 +55,26 @@ class Dashboard:
         return {chart["name"]: chart["text"] for chart in self._charts()}
 
     def figure(self, chart: str) -> float:
-        """The big number of a chart."""
-        while True:
-            text = next(text for name, text in self.charts().items() if name == chart)
-            numbers = re.findall(r"[\d,]+(?:\.\d+)?", text.replace(chart, ""))
-            if numbers:
-                return float(numbers[0].replace(",", ""))
-            time.sleep(0.02)
+        """The big number of a chart, as soon as there is one."""
+        number = self._patiently(lambda: self._number(chart))
+        assert number is not None
+        return float(number.replace(",", ""))
 
-    def seconds_until(self, chart: str, at_least: float) -> float:
-        """Seconds until the big number of a chart is at least as large.
-
-        Raises:
-            TimeoutError: it did not get there in two minutes.
-        """
-        begin = time.monotonic()
-        while self.figure(chart) < at_least:
-            if time.monotonic() - begin > PATIENCE:
-                raise TimeoutError(f"{chart} stays at {self.figure(chart)}")
-            time.sleep(0.02)
-        return time.monotonic() - begin
+    def wait_until_at_least(self, chart: str, value: float) -> None:
+        """Wait until the big number of a chart is at least as large."""
+        self._patiently(lambda: self.figure(chart) >= value)
 
     def screenshot(self, path: Path) -> None:
         """Save what the window shows as PNG."""
         self._driver.save_screenshot(str(path))
+
+    def _patiently(self, condition: Callable[[], T]) -> T:
+        wait = WebDriverWait(self._driver, PATIENCE, poll_frequency=0.05)
+        return wait.until(lambda _: condition())
+
+    def _number(self, chart: str) -> str | None:
+        found = re.search(r"[\d,]+(?:\.\d+)?", self.charts().get(chart, "").replace(chart, ""))
+        return found[0] if found else None
 
     def _charts(self) -> list[dict[str, Any]]:
         try:

@@ -34,7 +34,8 @@ def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column)
 def _is_right(contract: Contract, event: Column, text: Column, arrival: Column) -> Column:
     """Whether an event breaks no rule, without finding out which; nearly every event goes this way, so it is cheap.
 
-    May be false or null for a right event, whose reasons then turn out to be none, but never true for a wrong one.
+    May be false or null for a right event, whose reasons then turn out to be none, but is not true for a wrong one
+    (but see ``_is_suspicious``).
     """
     checks = [event[CORRUPT].isNull(), event[contract.event_time] <= _limit(contract, arrival)]
     for field in contract.fields:
@@ -97,7 +98,11 @@ def _other_type(field: ContractField, decoded: Column, text: Column, value: Colu
 
 
 def _is_suspicious(field: ContractField, decoded: Column, text: Column) -> Column:
-    """Whether a value may have had another type in its text; cheap, and never wrong where it says no."""
+    """Whether a value may have had another type in its text; cheap.
+
+    Where it says no, it is right, but for one case: a time given as a number beside a nested member of the same
+    name that is given as text.
+    """
     if isinstance(field.data_type, StringType):
         first = F.ascii(decoded)
         looks_like_number = first.between(ord("-"), ord("9"))

@@ -25,9 +25,6 @@ def report(query: StreamingQuery, settings: Settings) -> None:
 
 
 def _figures(progress: dict[str, Any], query: StreamingQuery) -> dict[str, Any]:
-    metrics = [source.get("metrics") or {} for source in progress["sources"]]
-    behind = [int(m["avgOffsetsBehindLatest"].split(".")[0]) for m in metrics if "avgOffsetsBehindLatest" in m]
-    partitions = [len(offsets) for s in progress["sources"] for offsets in (s.get("endOffset") or {}).values()]
     return {
         "job": query.name,
         "pid": os.getpid(),
@@ -36,9 +33,20 @@ def _figures(progress: dict[str, Any], query: StreamingQuery) -> dict[str, Any]:
         "batch": progress["batchId"],
         "input_rows_per_second": progress.get("inputRowsPerSecond"),
         "processed_rows_per_second": progress.get("processedRowsPerSecond"),
-        "offsets_behind": sum(behind) * max(sum(partitions), 1) if behind else None,
+        "offsets_behind": sum(_offsets_behind(source) for source in progress["sources"]),
         "latest_event_time": progress.get("eventTime", {}).get("max"),
         "watermark": progress.get("eventTime", {}).get("watermark"),
         "batch_seconds": progress.get("durationMs", {}).get("triggerExecution", 0) / 1000,
         "state_rows": sum(operator["numRowsTotal"] for operator in progress.get("stateOperators", [])),
     }
+
+
+def _offsets_behind(source: dict[str, Any]) -> int:
+    """Records that Kafka had when the micro-batch was planned and that are still to come, over all partitions."""
+    done: dict[str, dict[str, int]] = source.get("endOffset") or {}
+    latest: dict[str, dict[str, int]] = source.get("latestOffset") or done
+    return sum(
+        offset - done.get(topic, {}).get(partition, 0)
+        for topic, partitions in latest.items()
+        for partition, offset in partitions.items()
+    )
