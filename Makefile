@@ -34,20 +34,20 @@ logs: environment ## last lines of every log; PROGRAM=jobs for one, FOLLOW=1 to 
 	@$(RUN) jobs.cli logs $(PROGRAM) $(if $(FOLLOW),--follow)
 
 .PHONY: retail
-retail: environment ## feed every row of a real shop through the system and compare with pandas
+retail: environment jars ## feed every row of a real shop through the system and compare with pandas
 	@$(RUN) pytest tests/stack/test_retail.py --capture=no
 
 .PHONY: bench
-bench: environment ## freshness and throughput of Sluice and of the textbook pipeline (about an hour)
+bench: environment jars ## freshness and throughput of Sluice and of the textbook pipeline (about an hour)
 	@$(RUN) bench
 
 ##@ Develop
 .PHONY: test
-test: environment browser ## all tests at a small size; ARGS="tests/unit -k up" for some
+test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k up" for some
 	@$(RUN) pytest $(ARGS)
 
 .PHONY: test-long
-test-long: environment browser ## all tests at full size: more kills, larger catch-up
+test-long: environment jars browser ## all tests at full size: more kills, larger catch-up
 	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
 .PHONY: lint
@@ -79,6 +79,10 @@ environment: ## make the Python environment (the other targets do it by themselv
 	echo "error: Sluice needs Python 3.11 or 3.12, and there is none in PATH. Install one" >&2
 	echo "(Debian 12: apt install python3 python3-venv), or name it: make up PYTHON=/path/to/python3.11" >&2
 	exit 1
+
+.PHONY: jars
+jars: environment ## fetch the jars of Spark's connectors and of the broker (the other targets do it by themselves)
+	@$(RUN) stack.jars
 
 .PHONY: browser
 browser: ## install Chromium when there is none (Debian and Ubuntu)

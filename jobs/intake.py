@@ -5,7 +5,7 @@ import datetime as dt
 import pyarrow as pa
 from pyspark.sql.types import LongType
 
-from jobs.engine.batch import Dropped
+from jobs.engine.deduplicate import Sifted
 from jobs.marts import Mart, Measure
 
 
@@ -31,15 +31,15 @@ INTAKE_BY_MINUTE = Mart(
 )
 
 
-def intake(entity: str, *, accepted: int, refused: int, dropped: Dropped, at: dt.datetime) -> pa.Table:
+def intake(entity: str, sifted: Sifted, *, at: dt.datetime) -> pa.Table:
     """The row of one micro-batch, with the mart's columns in order."""
     row = {
         "minute": at.replace(second=0, microsecond=0),
         "entity": entity,
-        "input": accepted + refused + dropped.late + dropped.duplicates,
-        "accepted": accepted,
-        "refused": refused,
-        "late": dropped.late,
-        "duplicates": dropped.duplicates,
+        "input": len(sifted.arrivals),
+        "accepted": sifted.accepted,
+        "refused": sifted.refused,
+        "late": sifted.late,
+        "duplicates": sifted.duplicates,
     }
     return pa.Table.from_pylist([row])

@@ -14,8 +14,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from jobs.bronze import RECORD
-from jobs.engine.batch import Batch, current_batch, dropped
+from jobs.engine.batch import Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
+from jobs.engine.deduplicate import Arrivals, Deduplication, Sifted
 from jobs.engine.kafka import records
 from jobs.engine.query import Query, Trigger, start
 from jobs.engine.table import Table
@@ -58,22 +59,6 @@ def judge(decoded: DataFrame, contract: Contract) -> DataFrame:
     )
 
 
-def deduplicate(judged: DataFrame, contract: Contract) -> DataFrame:
-    """Keep each accepted event once, and every refused record.
-
-    A refused record has no event time and no key: it neither moves the watermark nor can it be too late, and its
-    place in the log is its identity.
-    """
-    delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
-    refused_at = F.when(F.size("reasons") > 0, F.concat_ws("-", "partition", "offset"))
-    return (
-        judged.withColumn("refused_at", refused_at)
-        .withWatermark(contract.event_time, delay)
-        .dropDuplicatesWithinWatermark([contract.key, "refused_at"])
-        .drop("refused_at")
-    )
-
-
 def silver_table(contract: Contract) -> Table:
     """The table of an entity's valid events, each once."""
     origin = [field for field in RECORD if field.name in ORIGIN]
@@ -110,12 +95,14 @@ def live(session: SparkSession, contract: Contract, settings: Settings, trigger:
     """Start the query that turns the events of one topic into silver, quarantine and gold."""
     write = LiveWriter(session, contract, settings)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger)
-    events = deduplicate(judge(decode(arrived, contract), contract), contract)
+    # A refused record has no event time here, so it does not move the watermark.
+    delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
+    events = judge(decode(arrived, contract), contract).withWatermark(contract.event_time, delay)
     return start(events, f"live-{contract.topic}", write, settings, {"processingTime": INTERVAL, **trigger})
 
 
 class LiveWriter:
-    """Writes micro-batches of judged and deduplicated events to every table of their entity."""
+    """Deduplicates micro-batches of judged records and writes them to every table of their entity."""
 
     def __init__(self, session: SparkSession, contract: Contract, settings: Settings) -> None:
         lake = settings.lake_url
@@ -126,27 +113,35 @@ class LiveWriter:
         self._quarantine = Appender(quarantine_table(contract), lake)
         self._marts = [MartWriter(mart, lake) for mart in MARTS.get(contract.topic, ())]
         self._intake = MartWriter(INTAKE_BY_MINUTE, lake)
+        self._deduplication = Deduplication(
+            silver_table(contract).create(lake),
+            key=contract.key,
+            event_time=contract.event_time,
+            delay=contract.watermark_delay,
+        )
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="commit")
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Commit a batch to each table that does not have it yet."""
         batch = current_batch(self._session, batch_id)
         frame.persist()
-        accepted, refused = count_verdicts(frame)
-        events = silver_rows(frame, self._contract)
-        is_small = accepted + refused <= self._few
+        arrivals = Arrivals.of(frame, key=self._contract.key, event_time=self._contract.event_time)
+        sifted = self._deduplication.sift(arrivals, batch)
+        events = silver_rows(sifted.keep(frame), self._contract)
+        is_small = len(arrivals) <= self._few
         if is_small:
             # One task per table: a shuffle of so few rows costs more than the second processor gives.
             events = events.coalesce(1)
         # What is looked at live goes first.
         writes: list[Callable[[], None]] = []
-        if accepted:
-            writes += [partial(self._upsert, mart, events, batch, accepted) for mart in self._marts]
-            writes += [partial(self._append, self._silver, events, batch, accepted)]
-        if refused:
-            writes += [partial(self._append, self._quarantine, quarantine_rows(frame), batch, refused)]
-        writes += [partial(self._take_in, batch, accepted, refused)]
+        if sifted.accepted:
+            writes += [partial(self._upsert, mart, events, batch, sifted.accepted) for mart in self._marts]
+            writes += [partial(self._append, self._silver, events, batch, sifted.accepted)]
+        if sifted.refused:
+            writes += [partial(self._append, self._quarantine, quarantine_rows(frame), batch, sifted.refused)]
+        writes += [partial(self._take_in, batch, sifted)]
         self._run(writes, together=is_small)
+        self._deduplication.remember(sifted)
         frame.unpersist()
 
     def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:
@@ -167,16 +162,8 @@ class LiveWriter:
     def _append(self, table: Appender, rows: DataFrame, batch: Batch, count: int) -> None:
         table.append(collect_if_few(rows, count=count, few=self._few), batch)
 
-    def _take_in(self, batch: Batch, accepted: int, refused: int) -> None:
+    def _take_in(self, batch: Batch, sifted: Sifted) -> None:
         now = dt.datetime.now(dt.UTC)
-        lost = dropped(self._session, batch)
-        row = intake(self._contract.topic, accepted=accepted, refused=refused, dropped=lost, at=now)
         # This mart's windows are of processing time, so that is what closes them.
-        self._intake.upsert(row, replace(batch, watermark=now - 2 * INTAKE_BY_MINUTE.width))
-
-
-def count_verdicts(judged: DataFrame) -> tuple[int, int]:
-    """How many events of a batch are accepted, and how many records refused."""
-    is_accepted = F.size("reasons") == 0
-    row = judged.agg(F.count_if(is_accepted), F.count_if(~is_accepted)).collect()[0]
-    return row[0], row[1]
+        closed_until = replace(batch, watermark=now - 2 * INTAKE_BY_MINUTE.width)
+        self._intake.upsert(intake(self._contract.topic, sifted, at=now), closed_until)

@@ -43,7 +43,6 @@ def _status(report: dict[str, Any], totals: dict[str, dict[str, int]]) -> dict[s
         "rows_duplicate": entity.get("duplicates"),
         "batch": report["batch"],
         "batch_seconds": report["batch_seconds"],
-        "state_rows": report["state_rows"],
     }
 
 

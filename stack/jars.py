@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 import pyspark
 
+from jobs.settings import settings
 from stack import java
 from stack.environments import LOCKS, exclusive
 from stack.exceptions import StackError
@@ -128,3 +130,10 @@ def _ivy_module(jars: Iterable[Jar]) -> str:
         '<ivy-module version="2.0"><info organisation="sluice" module="jars"/>'
         f"<configurations>{confs}</configurations><dependencies>{dependencies}</dependencies></ivy-module>"
     )
+
+
+if __name__ == "__main__":
+    try:
+        ensure(settings().cache)
+    except StackError as error:
+        sys.exit(f"error: {error}")

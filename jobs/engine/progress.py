@@ -37,7 +37,6 @@ def _figures(progress: dict[str, Any], query: StreamingQuery) -> dict[str, Any]:
         "latest_event_time": progress.get("eventTime", {}).get("max"),
         "watermark": progress.get("eventTime", {}).get("watermark"),
         "batch_seconds": progress.get("durationMs", {}).get("triggerExecution", 0) / 1000,
-        "state_rows": sum(operator["numRowsTotal"] for operator in progress.get("stateOperators", [])),
     }
 
 
