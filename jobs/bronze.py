@@ -50,7 +50,8 @@ def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Setti
     events = Appender(EVENTS, settings.lake_url)
 
     def write(frame: DataFrame, batch_id: int) -> None:
-        events.append(frame.toArrow(), current_batch(session, batch_id))
+        # One task, so that there is a processor for live all the time.
+        events.append(frame.coalesce(1).toArrow(), current_batch(session, batch_id))
 
     # Records need no work, so many batches that fit into memory are the quickest way through a backlog.
     topics = [contract.topic for contract in contracts]

@@ -17,8 +17,8 @@ from jobs.bronze import RECORD
 from jobs.engine.batch import Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
 from jobs.engine.deduplicate import Arrivals, Deduplication, Sifted
-from jobs.engine.kafka import records
-from jobs.engine.query import Query, Trigger, start
+from jobs.engine.kafka import Pace, records
+from jobs.engine.query import POOL, Query, Trigger, start
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
 from jobs.intake import INTAKE_BY_MINUTE, intake
@@ -29,8 +29,9 @@ from schemas import Contract
 
 ORIGIN = ("partition", "offset", "timestamp")
 ENVELOPE = ("key", "value", "headers", "topic")
-# A batch costs most of a second however few events it has; without a pause, a quiet stream would fill a processor.
-INTERVAL = "1 second"
+# A batch costs much of a second however few events it has: a busy stream goes on at once, a quiet one takes a breath.
+PACE = Pace(records=2_000, longest="1s")
+LOOK_EVERY = "100 milliseconds"
 
 
 def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
@@ -91,14 +92,20 @@ def quarantine_rows(judged: DataFrame) -> DataFrame:
     return refused.select(*columns, "reasons", F.to_date("timestamp").alias("arrival_date"))
 
 
+def query_name(contract: Contract) -> str:
+    """The name of an entity's query."""
+    return f"live-{contract.topic}"
+
+
 def live(session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger) -> Query:
     """Start the query that turns the events of one topic into silver, quarantine and gold."""
     write = LiveWriter(session, contract, settings)
-    arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger)
+    pace = None if trigger.get("availableNow") else PACE
+    arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
     # A refused record has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
     events = judge(decode(arrived, contract), contract).withWatermark(contract.event_time, delay)
-    return start(events, f"live-{contract.topic}", write, settings, {"processingTime": INTERVAL, **trigger})
+    return start(events, query_name(contract), write, settings, {"processingTime": LOOK_EVERY, **trigger})
 
 
 class LiveWriter:
@@ -119,7 +126,12 @@ class LiveWriter:
             event_time=contract.event_time,
             delay=contract.watermark_delay,
         )
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="commit")
+        self._threads = ThreadPoolExecutor(
+            max_workers=4,
+            thread_name_prefix="commit",
+            initializer=session.sparkContext.setLocalProperty,
+            initargs=(POOL, query_name(contract)),
+        )
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Commit a batch to each table that does not have it yet."""
@@ -147,7 +159,7 @@ class LiveWriter:
     def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:
         # Large writes go one after the other: each fills the processors and much of the memory by itself.
         if together:
-            for done in [self._pool.submit(write) for write in writes]:
+            for done in [self._threads.submit(write) for write in writes]:
                 done.result()
         else:
             for write in writes:

@@ -1,19 +1,34 @@
 """Kafka as a source."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.settings import Settings
 
+
+@dataclass(frozen=True)
+class Pace:
+    """A micro-batch waits for this many records, but not longer than this."""
+
+    records: int
+    longest: str
+
+
 COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
 
 
-def records(session: SparkSession, topics: Sequence[str], settings: Settings, *, most: int) -> DataFrame:
+def records(
+    session: SparkSession, topics: Sequence[str], settings: Settings, *, most: int, pace: Pace | None = None
+) -> DataFrame:
     """A stream of the records of these topics, from their earliest offset, at most ``most`` per micro-batch.
 
     Columns: ``COLUMNS``. Offsets that Kafka deleted before they were read fail the query, for they are a loss.
     """
+    options: dict[str, int | str] = {}
+    if pace:
+        options = {"minOffsetsPerTrigger": pace.records, "maxTriggerDelay": pace.longest}
     return (
         session.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)
@@ -25,6 +40,7 @@ def records(session: SparkSession, topics: Sequence[str], settings: Settings, *,
         # A micro-batch in one fetch or two per partition instead of dozens.
         .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
         .option("kafka.max.poll.records", 10_000)
+        .options(**options)
         .load()
         .select(*COLUMNS)
     )

@@ -10,6 +10,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.settings import Settings
 
+POOL = "spark.scheduler.pool"
+
 Write = Callable[[DataFrame, int], None]
 
 
@@ -53,5 +55,9 @@ def start(frame: DataFrame, name: str, write: Write, settings: Settings, trigger
     writer = frame.writeStream.queryName(name).foreachBatch(write_unless_stopped)
     writer = writer.option("checkpointLocation", f"{settings.lake_url}/_checkpoints/{name}")
     arguments: dict[str, Any] = {"availableNow": True} if trigger.get("availableNow") else dict(trigger)
+    context = frame.sparkSession.sparkContext
+    # A pool of its own: the tasks of one query do not wait for those of another. Its thread inherits the property.
+    context.setLocalProperty(POOL, name)
     stream = (writer.trigger(**arguments) if arguments else writer).start()
+    context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
     return Query(stream, writing, told_to_stop)

@@ -1,8 +1,9 @@
 """The marts of the marketplace."""
 
 import datetime as dt
+from functools import cache
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, LongType
 
@@ -11,33 +12,23 @@ from jobs.marts.mart import Mart, Measure
 MONEY = DecimalType(38, 4)
 
 
-def order_facts(events: DataFrame) -> DataFrame:
-    """One row per order event, with the value of its lines.
+# Columns are made once: to parse them for every micro-batch takes as long as to compute them.
 
-    Args:
-        events: silver orders.
 
-    Returns:
-        second, event_type, value (currency of the marketplace).
-    """
-    value = F.expr(
+@cache
+def order_value() -> Column:
+    """The value of an order's lines."""
+    return F.expr(
         "aggregate(lines, cast(0 as decimal(18,4)), (sum, line) -> "
         "cast(sum + line.quantity * line.unit_price as decimal(18,4)))"
     )
-    return events.select(F.date_trunc("second", "event_time").alias("second"), "event_type", value.alias("value"))
 
 
-def category_facts(events: DataFrame) -> DataFrame:
-    """One row per category of each order placed, cancelled or returned, with units and value of the lines in it.
-
-    Args:
-        events: silver orders.
-
-    Returns:
-        minute, vendor_id, category, country, channel, event_type, units, value (currency of the marketplace).
-    """
+@cache
+def lines_by_category() -> Column:
+    """Array of structs, one per category of an order's lines: category, units, value."""
     # Most orders have one line; the general way costs several times as much.
-    per_category = F.expr(
+    return F.expr(
         """
         if(size(lines) = 1,
         array(named_struct(
@@ -53,6 +44,30 @@ def category_facts(events: DataFrame) -> DataFrame:
                 'value', cast(sum.value + line.quantity * line.unit_price as decimal(18,4))))))
         """
     )
+
+
+def order_facts(events: DataFrame) -> DataFrame:
+    """One row per order event, with the value of its lines.
+
+    Args:
+        events: silver orders.
+
+    Returns:
+        second, event_type, value (currency of the marketplace).
+    """
+    second = F.date_trunc("second", "event_time")
+    return events.select(second.alias("second"), "event_type", order_value().alias("value"))
+
+
+def category_facts(events: DataFrame) -> DataFrame:
+    """One row per category of each order placed, cancelled or returned, with units and value of the lines in it.
+
+    Args:
+        events: silver orders.
+
+    Returns:
+        minute, vendor_id, category, country, channel, event_type, units, value (currency of the marketplace).
+    """
     counted = events.where(F.col("event_type").isin("placed", "cancelled", "returned"))
     return counted.select(
         F.date_trunc("minute", "event_time").alias("minute"),
@@ -60,7 +75,7 @@ def category_facts(events: DataFrame) -> DataFrame:
         "country",
         "channel",
         "event_type",
-        F.inline(per_category),
+        F.inline(lines_by_category()),
     )
 
 

@@ -3,9 +3,10 @@
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructField, StructType, TimestampType
 
@@ -67,9 +68,12 @@ class Mart:
 
     def measure(self, events: DataFrame) -> DataFrame:
         """Compute the measures of some events: one row per window and dimensions, with the table's columns in order."""
-        keys = [self.window, *self.dimensions]
-        aggregates = [F.expr(f"cast({m.formula} as {m.data_type.simpleString()})").alias(m.name) for m in self.measures]
-        return self.facts(events).groupBy(*keys).agg(*aggregates)
+        return self.facts(events).groupBy(self.window, *self.dimensions).agg(*self._aggregates)
+
+    @cached_property
+    def _aggregates(self) -> list[Column]:
+        # Made once: to parse them again for every micro-batch takes as long as to compute them.
+        return [F.expr(f"cast({m.formula} as {m.data_type.simpleString()})").alias(m.name) for m in self.measures]
 
 
 def _column(name: str, data_type: DataType, description: str) -> StructField:
