@@ -41,6 +41,10 @@ retail: environment jars ## feed every row of a real shop through the system and
 bench: environment jars ## freshness and throughput of Sluice and of the textbook pipeline (about an hour)
 	@$(RUN) bench
 
+.PHONY: bench-screen
+bench-screen: environment browser ## seconds until the running system's dashboard is drawn, and until it shows an event
+	@$(RUN) bench.screen
+
 ##@ Develop
 .PHONY: test
 test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k up" for some

@@ -42,7 +42,7 @@ def main(
         failed += "error" in result
         (results / f"{plan.name}.json").write_text(dump(result))
         print(f"{plan.name}: {result.get('error') or result['freshness']}", flush=True)
-        page = report.write((json.loads(path.read_text()) for path in results.glob("*-*.json")), docs)
+        page = report.write(results, docs)
     print(page)
     sys.exit(1 if failed else 0)
 

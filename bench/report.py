@@ -1,5 +1,6 @@
 """The report: ``benchmarks.md`` and its plot, from the results of the runs."""
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 Result = Mapping[str, Any]
 
+SCREEN = "screen.json"
 PLOT = "benchmarks.svg"
 ORDER = ("textbook", "sluice")
 TITLES = {"textbook": "Textbook", "sluice": "Sluice"}
@@ -32,6 +34,11 @@ after the other on the same machine, under the same load, each with a broker and
 - **Sluice**: `sluice run bronze live`.
 
 {results}
+## On screen
+
+How long does a user wait? `make bench-screen` asks this of the system that `make up` has started, with Chromium.
+
+{screen}
 ## How it is measured
 
 - Every event is a placed order with one line. Its event time is the wall clock when it was produced; events
@@ -46,12 +53,24 @@ after the other on the same machine, under the same load, each with a broker and
   every second). The broker and the load generator share the machine; their shares are listed too.
 - "Lost or doubled" compares the events produced, warm-up included, with the sum of `orders` in gold.
 
+- On screen, everything shares the two cores: jobs, broker, demo traffic, Superset and the browser itself. A
+  first load is a new browser's, from the request to the moment when all eight charts are drawn; a warm load is
+  another one in the same browser. From event to screen counts from the event time of an order to the change of
+  the figure "Gross sales", with a dashboard that refreshes every 2 s.
+
 Run it again with `make bench`; `python -m bench --help` lists the options. Raw results are in
 `bench/results/`.
 """
 
 
-def write(results: Iterable[Result], directory: Path) -> Path:
+def write(results: Path, directory: Path) -> Path:
+    """Write ``benchmarks.md`` and its plot into a directory, from a directory of results; returns the page's path."""
+    runs = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
+    screen = results / SCREEN
+    return write_page(runs, json.loads(screen.read_text()) if screen.is_file() else None, directory)
+
+
+def write_page(results: Iterable[Result], screen: Result | None, directory: Path) -> Path:
     """Write ``benchmarks.md`` and ``benchmarks.svg`` into a directory; returns the path of the former."""
     ordered = sorted(results, key=lambda result: (result["rate"], ORDER.index(result["pipeline"])))
     measured = [result for result in ordered if "freshness" in result]
@@ -66,7 +85,7 @@ def write(results: Iterable[Result], directory: Path) -> Path:
         plot(measured, directory / PLOT)
         parts += [f"![Freshness over the run]({PLOT})\n"]
     page = directory / "benchmarks.md"
-    page.write_text(FRAME.format(results="\n".join(parts)))
+    page.write_text(FRAME.format(results="\n".join(parts), screen=_screen(screen)))
     return page
 
 
@@ -230,6 +249,22 @@ def _slope(result: Result) -> str | None:
     name = f"{TITLES[result['pipeline']]} at {result['rate']:,} events/s"
     change = medians[-1] - medians[0]
     return f"- {name}: p50 {change:+.2f} s from the first to the last minute; trend {slope:+.3f} s per minute."
+
+
+def _screen(result: Result | None) -> str:
+    if result is None:
+        return "Not measured yet.\n"
+    rows = {
+        "first load, new browser": result["first_load"],
+        "warm load, same browser": result["warm_load"],
+        "event to screen": result["event_to_screen"],
+    }
+    lines = [_row("", ["runs", "best", "median", "worst"]), _row("---", ["---:"] * 4)]
+    for name, seconds in rows.items():
+        figures = (min(seconds), statistics.median(seconds), max(seconds))
+        lines.append(_row(name, [str(len(seconds)), *(f"{figure:.1f} s" for figure in figures)]))
+    when = f"Measured on {result['measured_at'][:10]}, {result['demo_rate']:g} demo events/s."
+    return "\n".join([*lines, "", when]) + "\n"
 
 
 def _failures(results: list[Result]) -> list[str]:

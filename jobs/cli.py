@@ -143,7 +143,7 @@ def check(
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{len(checked)} contracts are right.")
+    typer.echo(f"{len(checked)} {'contract is' if len(checked) == 1 else 'contracts are'} right.")
 
 
 def _contracts(paths: list[Path]) -> list[Path]:

@@ -4,12 +4,16 @@ Every commit carries a ``txn`` action with the batch's id, so that a batch that 
 already. Both writers follow the same protocol and recognise each other's commits.
 """
 
+from collections.abc import Iterator
+from functools import reduce
 from typing import TypeAlias
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction
 from pyspark.sql import DataFrame
 
+from jobs.engine import data_file
 from jobs.engine.batch import Batch
 from jobs.engine.table import Table
 
@@ -37,17 +41,36 @@ class Appender:
     """Appends micro-batches to one table."""
 
     def __init__(self, table: Table, lake: str) -> None:
-        self._name = table.name
+        self._table = table
         self._delta = table.create(lake)
+        self._files = data_file.storage(table.url(lake))
+        self._schema = pa.schema(self._delta.schema().to_arrow())
 
     def append(self, rows: Rows, batch: Batch) -> None:
         """Append rows, whose columns are the table's, unless the table has the batch already."""
-        application = batch.application(self._name)
+        application = batch.application(self._table.name)
         self._delta.update_incremental()
         if has_batch(self._delta, application, batch):
             return
         if isinstance(rows, pa.Table):
-            write_deltalake(self._delta, rows, mode="append", commit_properties=transaction(application, batch))
+            self._delta.create_write_transaction(
+                [data_file.write(part, self._files, values) for values, part in self._partitions(rows)],
+                mode="append",
+                schema=self._delta.schema(),
+                partition_by=list(self._table.partition_by),
+                commit_properties=transaction(application, batch),
+            )
         else:
             writer = rows.write.format("delta").mode("append")
             writer.option("txnAppId", application).option("txnVersion", batch.id).save(self._delta.table_uri)
+
+    def _partitions(self, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa.Table]]:
+        """The rows of each partition, without the partition columns, which Delta keeps in the log."""
+        typed = rows.select(self._schema.names).cast(self._schema)
+        names = list(self._table.partition_by)
+        if not names:
+            yield {}, typed
+            return
+        for values in typed.group_by(names).aggregate([]).to_pylist():
+            is_inside = reduce(pc.and_, (pc.equal(typed[name], value) for name, value in values.items()))
+            yield {name: str(value) for name, value in values.items()}, typed.filter(is_inside).drop_columns(names)

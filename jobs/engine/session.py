@@ -44,7 +44,6 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         # The default one forks a `chmod` for every checkpoint file on a local disk.
         "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILES,
         "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
     }
     (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     builder = SparkSession.builder.master(settings.spark_master).appName(name)

@@ -8,20 +8,17 @@ it puts the rows of old and new windows together.
 """
 
 import datetime as dt
-import json
-import uuid
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs
 import pyarrow.parquet as pq
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import RemoveAction
 from pyspark.sql import DataFrame
 
+from jobs.engine import data_file
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Rows, has_batch, transaction
 from jobs.marts.mart import Mart
@@ -49,7 +46,7 @@ class MartWriter:
     def __init__(self, mart: Mart, lake: str) -> None:
         self.mart = mart
         self._table = mart.table.create(lake)
-        self._storage = pyarrow.fs.PyFileSystem(DeltaStorageHandler(mart.table.url(lake)))
+        self._storage = data_file.storage(mart.table.url(lake))
         self._schema = pa.schema(DeltaTable(mart.table.url(lake)).schema().to_arrow())
         self._open: OpenWindows | None = None
 
@@ -74,7 +71,7 @@ class MartWriter:
         held = self._hold(min(closed_until, pc.min(partial[self.mart.window]).as_py()))
         rows = merge(self.mart, held.rows, partial)
         open_rows, closed_rows = self._split(rows, closed_until)
-        added = [self._write(part) for part in (open_rows, closed_rows) if part.num_rows]
+        added = [data_file.write(part, self._storage) for part in (open_rows, closed_rows) if part.num_rows]
         self._table.create_write_transaction(
             [*(_remove(path) for path in held.files), *added],
             mode="append",
@@ -129,24 +126,6 @@ class MartWriter:
             return rows, rows.schema.empty_table()
         return open_rows, rows.filter(pc.invert(is_open)).sort_by(self.mart.window)
 
-    def _write(self, rows: pa.Table) -> AddAction:
-        path = f"part-{uuid.uuid4()}.parquet"
-        pq.write_table(rows, path, filesystem=self._storage, compression="zstd")
-        span = pc.min_max(rows[self.mart.window]).as_py()
-        statistics = {
-            "numRecords": rows.num_rows,
-            "minValues": {self.mart.window: _iso(span["min"])},
-            "maxValues": {self.mart.window: _iso(span["max"])},
-        }
-        return AddAction(
-            path=path,
-            size=self._storage.get_file_info(path).size,
-            partition_values={},
-            modification_time=_now_ms(),
-            data_change=True,
-            stats=json.dumps(statistics),
-        )
-
 
 def merge(mart: Mart, rows: pa.Table, partial: pa.Table) -> pa.Table:
     """The rows of a mart with partial measures merged into them: one row per window and dimensions.
@@ -163,12 +142,5 @@ def merge(mart: Mart, rows: pa.Table, partial: pa.Table) -> pa.Table:
 
 
 def _remove(path: str) -> RemoveAction:
-    return RemoveAction(path, data_change=True, deletion_timestamp=_now_ms())
-
-
-def _now_ms() -> int:
-    return int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-
-
-def _iso(time: dt.datetime) -> str:
-    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+    return RemoveAction(path, data_change=True, deletion_timestamp=now)

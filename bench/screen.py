@@ -1,0 +1,89 @@
+"""``python -m bench.screen``: how long a user of the running system waits for the dashboard."""
+
+import datetime as dt
+import json
+import sys
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from bench import machine, report
+from bench.__main__ import DOCS, RESULTS
+from bench.browser import Dashboard, dashboard, is_installed
+from jobs.settings import Settings, settings
+from stack import credentials, supervision
+from stack.produce import producer
+
+TOPIC = "marketplace.orders"
+CHART = "Gross sales"
+# Far more than demo traffic sells in some seconds, so that the change cannot be anybody else's.
+VALUE = 100_000
+
+
+def place_order(settings: Settings) -> dt.datetime:
+    """Send an order worth ``VALUE``; returns its event time, which is now."""
+    order = f"bench-{uuid.uuid4()}"
+    now = dt.datetime.now(dt.UTC)
+    event = {
+        "event_id": order,
+        "event_type": "placed",
+        "event_time": now.isoformat(),
+        "order_id": order,
+        "vendor_id": "vendor-01",
+        "country": "DE",
+        "channel": "web",
+        "lines": [{"product_id": "p-1", "category": "Books", "quantity": VALUE // 1000, "unit_price": 1000}],
+    }
+    with producer(settings) as kafka:
+        kafka.send(TOPIC, key=order.encode(), value=json.dumps(event).encode())
+    return now
+
+
+def seconds_to_screen(page: Dashboard, settings: Settings) -> float:
+    """Place an order and wait for it on the dashboard; returns the seconds from its event time."""
+    before = page.figure(CHART)
+    event_time = place_order(settings)
+    page.wait_until_at_least(CHART, before + 0.9 * VALUE)
+    return (dt.datetime.now(dt.UTC) - event_time).total_seconds()
+
+
+def measure(settings: Settings, *, browsers: int, repetitions: int) -> dict[str, Any]:
+    """Load the dashboard in new browsers and again in the last, then watch events arrive; seconds of each."""
+    superset = credentials.read(settings)["superset"]
+    first, warm, events = [], [], []
+    for _ in range(browsers):
+        with dashboard(superset) as page:
+            first.append(page.load())
+    with dashboard(superset) as page:
+        page.load()
+        warm += [page.load() for _ in range(repetitions)]
+        events += [seconds_to_screen(page, settings) for _ in range(repetitions)]
+    return {
+        "first_load": first,
+        "warm_load": warm,
+        "event_to_screen": events,
+        "demo_rate": settings.demo_rate,
+        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": machine.describe(),
+    }
+
+
+def main(
+    browsers: Annotated[int, typer.Option(help="New browsers, each for one first load.")] = 5,
+    repetitions: Annotated[int, typer.Option(help="Warm loads, and events.")] = 8,
+) -> None:
+    """Measure the dashboard of the running system and write the report."""
+    ours = settings()
+    if not is_installed():
+        sys.exit("error: there is no Chromium; run `make browser`")
+    if not supervision.is_running(ours):
+        sys.exit("error: the system does not run; run `make up`, and give it some minutes to warm up")
+    result = measure(ours, browsers=browsers, repetitions=repetitions)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / report.SCREEN).write_text(json.dumps(result) + "\n")
+    print(report.write(RESULTS, DOCS))
+
+
+if __name__ == "__main__":
+    typer.run(main)
