@@ -4,14 +4,16 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -36,6 +38,7 @@ const watch = setInterval(() => {
 }, 50);
 """
 PATIENCE = 120.0
+LOGIN = 10.0
 
 T = TypeVar("T")
 
@@ -68,9 +71,17 @@ class Dashboard:
         assert number is not None
         return float(number.replace(",", ""))
 
-    def wait_until_at_least(self, chart: str, value: float) -> None:
-        """Wait until the big number of a chart is at least as large."""
-        self._patiently(lambda: self.figure(chart) >= value)
+    def wait_for_rise(self, chart: str, before: float, by: float) -> None:
+        """Wait until the big number of a chart has risen, from ``before`` or from what it has fallen to since."""
+        lowest = before
+
+        def has_risen() -> bool:
+            nonlocal lowest
+            now = self.figure(chart)
+            lowest = min(lowest, now)
+            return now >= lowest + by
+
+        self._patiently(has_risen)
 
     def screenshot(self, path: Path) -> None:
         """Save what the window shows as PNG."""
@@ -99,17 +110,26 @@ def dashboard(superset: dict[str, Any], slug: str = "live-sales") -> Iterator[Da
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1250"):
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    user = superset["users"]["admin"]
     try:
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
         driver.get(f"{superset['url']}/login/")
-        user = superset["users"]["admin"]
-        wait = WebDriverWait(driver, PATIENCE)
-        wait.until(lambda d: d.find_elements(By.ID, "username"))
-        driver.find_element(By.ID, "username").send_keys(user["username"])
-        password = driver.find_element(By.ID, "password")
-        password.send_keys(user["password"])
-        password.submit()
-        wait.until(lambda d: "/login" not in d.current_url)
+        WebDriverWait(driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(partial(_log_in, user))
         yield Dashboard(driver, f"{superset['url']}/superset/dashboard/{slug}/")
     finally:
         driver.quit()
+
+
+def _log_in(user: dict[str, str], driver: WebDriver) -> bool:
+    """Fill in the form and send it, unless that has succeeded; the page may forget what was typed while it loads."""
+    if "/login" not in driver.current_url:
+        return True
+    for field in ("username", "password"):
+        element = driver.find_element(By.ID, field)
+        element.send_keys(Keys.CONTROL, "a")
+        element.send_keys(user[field])
+        if element.get_attribute("value") != user[field]:
+            return False
+    element.submit()
+    WebDriverWait(driver, LOGIN).until(lambda d: "/login" not in d.current_url)
+    return True

@@ -52,7 +52,6 @@ How long does a user wait? `make bench-screen` asks this of the system that `mak
 - CPU and memory are those of the pipeline's processes (memory: the largest sum of resident sets, sampled
   every second). The broker and the load generator share the machine; their shares are listed too.
 - "Lost or doubled" compares the events produced, warm-up included, with the sum of `orders` in gold.
-
 - On screen, everything shares the two cores: jobs, broker, demo traffic, Superset and the browser itself. A
   first load is a new browser's, from the request to the moment when all eight charts are drawn; a warm load is
   another one in the same browser. From event to screen counts from the event time of an order to the change of

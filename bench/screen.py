@@ -44,7 +44,7 @@ def seconds_to_screen(page: Dashboard, settings: Settings) -> float:
     """Place an order and wait for it on the dashboard; returns the seconds from its event time."""
     before = page.figure(CHART)
     event_time = place_order(settings)
-    page.wait_until_at_least(CHART, before + 0.9 * VALUE)
+    page.wait_for_rise(CHART, before, 0.9 * VALUE)
     return (dt.datetime.now(dt.UTC) - event_time).total_seconds()
 
 

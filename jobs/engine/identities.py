@@ -59,9 +59,6 @@ class IdentitySet:
     """Microseconds."""
     _buckets: dict[int, Identities] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return sum(len(bucket) for bucket in self._buckets.values())
-
     def floor(self, time: int) -> int:
         """Start of the bucket of a time, in microseconds: what ``forget`` with this time leaves in the set."""
         return time // self.bucket_width * self.bucket_width
