@@ -10,12 +10,15 @@ from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
 from jobs.engine.table import Table
+
+CLEAN_UP_EVERY = 500
+"""Batches between two clean-ups of a table's log, each of which lists the whole of it."""
 
 Rows: TypeAlias = pa.Table | DataFrame
 """Rows of a micro-batch: in memory when they are few, else distributed."""
@@ -35,6 +38,11 @@ def has_batch(table: DeltaTable, application: str, batch: Batch) -> bool:
 def transaction(application: str, batch: Batch) -> CommitProperties:
     """The properties that mark a delta-rs commit as this batch's."""
     return CommitProperties(app_transactions=[Transaction(application, batch.id)])
+
+
+def housekeeping(batch: Batch) -> PostCommitHookProperties:
+    """What a delta-rs commit does beside: a checkpoint when one is due, and now and then the log's clean-up."""
+    return PostCommitHookProperties(cleanup_expired_logs=batch.id % CLEAN_UP_EVERY == 0)
 
 
 class Appender:
@@ -59,6 +67,7 @@ class Appender:
                 schema=self._delta.schema(),
                 partition_by=list(self._table.partition_by),
                 commit_properties=transaction(application, batch),
+                post_commithook_properties=housekeeping(batch),
             )
         else:
             writer = rows.write.format("delta").mode("append")

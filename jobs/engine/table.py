@@ -11,13 +11,20 @@ Layer = Literal["bronze", "silver", "quarantine", "gold", "ops"]
 
 @dataclass(frozen=True)
 class Table:
-    """A table, ``<layer>/<name>`` below the lake's root."""
+    """A table, ``<layer>/<name>`` below the lake's root.
+
+    ``history`` is how long its log remembers old versions, as an interval in SQL. The log grows by a commit a second,
+    and everybody who reads or commits lists it (docs/decisions/0009). ``checkpoint_every`` counts the commits
+    between two checkpoints of the log: few make reading cheap, many make committing cheap.
+    """
 
     layer: Layer
     name: str
     schema: StructType
     description: str
     partition_by: tuple[str, ...] = ()
+    history: str = "1 hour"
+    checkpoint_every: int = 100
 
     def url(self, lake: str) -> str:
         """Path or URL of the table in a lake."""
@@ -25,12 +32,20 @@ class Table:
 
     def create(self, lake: str) -> DeltaTable:
         """Create the table, empty, where it does not exist yet, so that readers can rely on it; then open it."""
-        # Spark's and Delta's JSON form of a schema are the same.
-        schema = Schema.from_json(self.schema.json())
-        return DeltaTable.create(
+        properties = {
+            "delta.logRetentionDuration": f"interval {self.history}",
+            "delta.deletedFileRetentionDuration": f"interval {self.history}",
+            "delta.checkpointInterval": str(self.checkpoint_every),
+        }
+        table = DeltaTable.create(
             self.url(lake),
-            schema=schema,
+            # Spark's and Delta's JSON form of a schema are the same.
+            schema=Schema.from_json(self.schema.json()),
             mode="ignore",
             partition_by=list(self.partition_by),
             description=self.description,
+            configuration=properties,
         )
+        if not properties.items() <= table.metadata().configuration.items():
+            table.alter.set_table_properties(properties)
+        return table

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows, has_batch, transaction
+from jobs.engine.commit import Rows, has_batch, housekeeping, transaction
 from jobs.marts.mart import Mart
 
 CLOSED_AT_LEAST = 1_000
@@ -77,11 +77,12 @@ class MartWriter:
             mode="append",
             schema=self._table.schema(),
             commit_properties=transaction(batch.application(self.mart.name), batch),
+            post_commithook_properties=housekeeping(batch),
         )
-        self._table.update_incremental()
         since = closed_until + dt.timedelta(microseconds=1) if closed_rows.num_rows else held.since
         files = [added[0].path] if open_rows.num_rows else []
-        self._open = OpenWindows(self._table.version(), since, files, open_rows)
+        # The next batch sees whether this is so; if somebody else has committed too, it is not, and the rows are read.
+        self._open = OpenWindows(self._table.version() + 1, since, files, open_rows)
 
     def _merge_by_spark(self, partial: DataFrame, batch: Batch) -> None:
         keys = [self.mart.window, *self.mart.dimensions]

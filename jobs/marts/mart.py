@@ -64,7 +64,15 @@ class Mart:
             *(_column(name, StringType(), description) for name, description in self.dimensions.items()),
             *(_column(m.name, m.data_type, f"{m.description} Unit: {m.unit}.") for m in self.measures),
         ]
-        return Table(self.layer, self.name, StructType(columns), self.description)
+        return Table(
+            layer=self.layer,
+            name=self.name,
+            schema=StructType(columns),
+            description=self.description,
+            # Dashboards read a mart many times a second, and it has few files.
+            history="10 minutes",
+            checkpoint_every=10,
+        )
 
     def measure(self, events: DataFrame) -> DataFrame:
         """Compute the measures of some events: one row per window and dimensions, with the table's columns in order."""

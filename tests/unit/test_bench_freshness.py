@@ -132,7 +132,7 @@ def test_the_report_says_which_run_failed(tmp_path):
 
 
 def test_the_report_shows_what_a_user_waits_for(tmp_path):
-    screen = {"first_load": [5.0, 3.0], "warm_load": [2.0], "event_to_screen": [1.0, 4.0, 2.0]}
+    screen = {"first_load": [5.0, 3.0], "warm_load": [2.0], "reload": [2.0], "event_to_screen": [1.0, 4.0, 2.0]}
     screen |= {"demo_rate": 50, "measured_at": "2026-01-02T03:04:05+00:00"}
     text = report.write_page([result("sluice", 1000, 1.0)], screen, tmp_path).read_text()
     assert "| first load, new browser | 2 | 3.0 s | 4.0 s | 5.0 s |" in text
