@@ -16,19 +16,20 @@ from pyspark.sql.types import ArrayType, DateType, StringType, StructField, Stru
 from jobs.bronze import RECORD
 from jobs.engine.batch import Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
-from jobs.engine.deduplicate import Arrivals, Deduplication, Sifted
+from jobs.engine.deduplicate import Deduplication, Sifted
 from jobs.engine.kafka import Pace, records
 from jobs.engine.query import POOL, Query, Trigger, start
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
 from jobs.intake import INTAKE_BY_MINUTE, intake
+from jobs.judged import ARRIVAL_DATE, ENVELOPE, ORIGIN, Judged, JudgedBySpark, JudgedInMemory
 from jobs.marts import MARTS
 from jobs.settings import Settings
 from quality.judgement import CORRUPT, reasons
 from schemas import Contract
 
-ORIGIN = ("partition", "offset", "timestamp")
-ENVELOPE = ("key", "value", "headers", "topic")
+# Above so many records, Spark is quicker at taking a batch apart than Arrow in one thread (docs/decisions/0010).
+IN_MEMORY_RECORDS = 20_000
 # A batch costs much of a second however few events it has: a busy stream goes on at once, a quiet one takes a breath.
 PACE = Pace(records=2_000, longest="1s")
 LOOK_EVERY = "100 milliseconds"
@@ -46,8 +47,7 @@ def judge(decoded: DataFrame, contract: Contract) -> DataFrame:
     """Judge decoded records against their contract.
 
     Returns:
-        the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted; the record's
-        ``ORIGIN``; and its ``ENVELOPE``, null where the event is accepted, for then bronze is enough.
+        the columns of ``Judged``.
     """
     event = F.col("event")
     verdict = reasons(contract, event=event, text=F.col("text"), arrival=F.col("timestamp"))
@@ -56,7 +56,7 @@ def judge(decoded: DataFrame, contract: Contract) -> DataFrame:
         *(F.when(accepted, event[field.name]).alias(field.name) for field in contract.fields),
         "reasons",
         *ORIGIN,
-        *(F.when(~accepted, F.col(name)).alias(name) for name in ENVELOPE),
+        *(F.when(~accepted, F.col(name)).alias(name) for name in ENVELOPE if name not in ORIGIN),
     )
 
 
@@ -69,27 +69,14 @@ def silver_table(contract: Contract) -> Table:
 
 def quarantine_table(contract: Contract) -> Table:
     """The table of what was refused from a topic: the record as it came, and why."""
-    extra = [StructField("reasons", ArrayType(StringType())), StructField("arrival_date", DateType())]
+    extra = [StructField("reasons", ArrayType(StringType())), StructField(ARRIVAL_DATE, DateType())]
     return Table(
         layer="quarantine",
         name=contract.name,
         schema=StructType([*RECORD, *extra]),
         description=f"Records of {contract.topic} that were refused, as they came, with the reasons.",
-        partition_by=("arrival_date",),
+        partition_by=(ARRIVAL_DATE,),
     )
-
-
-def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:
-    """The accepted events of a batch, with the columns of ``silver_table``."""
-    accepted = judged.where(F.size("reasons") == 0)
-    return accepted.select(*(field.name for field in contract.fields), *ORIGIN)
-
-
-def quarantine_rows(judged: DataFrame) -> DataFrame:
-    """The refused records of a batch, with the columns of ``quarantine_table``."""
-    refused = judged.where(F.size("reasons") > 0)
-    columns = [field.name for field in RECORD]
-    return refused.select(*columns, "reasons", F.to_date("timestamp").alias("arrival_date"))
 
 
 def query_name(contract: Contract) -> str:
@@ -136,25 +123,25 @@ class LiveWriter:
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Commit a batch to each table that does not have it yet."""
         batch = current_batch(self._session, batch_id)
-        frame.persist()
-        arrivals = Arrivals.of(frame, key=self._contract.key, event_time=self._contract.event_time)
-        sifted = self._deduplication.sift(arrivals, batch)
-        events = silver_rows(sifted.keep(frame), self._contract)
-        is_small = len(arrivals) <= self._few
-        if is_small:
-            # One task per table: a shuffle of so few rows costs more than the second processor gives.
-            events = events.coalesce(1)
+        judged = self._hold(frame, batch)
+        sifted = self._deduplication.sift(judged.arrivals(), batch)
         # What is looked at live goes first.
         writes: list[Callable[[], None]] = []
         if sifted.accepted:
+            events = judged.events(sifted)
             writes += [partial(self._upsert, mart, events, batch, sifted.accepted) for mart in self._marts]
-            writes += [partial(self._append, self._silver, events, batch, sifted.accepted)]
+            writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
         if sifted.refused:
-            writes += [partial(self._append, self._quarantine, quarantine_rows(frame), batch, sifted.refused)]
+            writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
         writes += [partial(self._take_in, batch, sifted)]
-        self._run(writes, together=is_small)
+        self._run(writes, together=len(sifted.arrivals) <= self._few)
         self._deduplication.remember(sifted)
-        frame.unpersist()
+        judged.release()
+
+    def _hold(self, frame: DataFrame, batch: Batch) -> Judged:
+        if batch.records is not None and batch.records <= IN_MEMORY_RECORDS:
+            return JudgedInMemory(frame, self._contract, self._session)
+        return JudgedBySpark(frame, self._contract, self._few)
 
     def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:
         # Large writes go one after the other: each fills the processors and much of the memory by itself.
@@ -170,9 +157,6 @@ class LiveWriter:
         # Measures of few events are few; those of many may be few too, and are counted.
         rows = count if count <= self._few else measures.count()
         mart.upsert(collect_if_few(measures, count=rows, few=self._few), batch)
-
-    def _append(self, table: Appender, rows: DataFrame, batch: Batch, count: int) -> None:
-        table.append(collect_if_few(rows, count=count, few=self._few), batch)
 
     def _take_in(self, batch: Batch, sifted: Sifted) -> None:
         now = dt.datetime.now(dt.UTC)

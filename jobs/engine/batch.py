@@ -1,7 +1,9 @@
 """What a micro-batch knows of itself while it is being processed."""
 
 import datetime as dt
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -13,12 +15,14 @@ class Batch:
     """One micro-batch of one query.
 
     ``watermark`` is the one that the batch was planned with: rows at or before it cannot arrive any more in later
-    batches. A batch that runs again after a failure has the same id, input and watermark.
+    batches. A batch that runs again after a failure has the same id, input and watermark. ``records`` is how many
+    offsets of Kafka it spans, None where that is unknown, as it is in a query's first batch.
     """
 
     query_id: str
     id: int
     watermark: dt.datetime
+    records: int | None = None
 
     def application(self, table: str) -> str:
         """The application id under which this batch's query commits to a table (Delta's ``txn`` action)."""
@@ -31,5 +35,25 @@ def current_batch(session: SparkSession, batch_id: int) -> Batch:
     assert query_id is not None, "called outside foreachBatch"
     query = session.streams.get(query_id)
     assert query is not None, "the query runs while its batch does"
-    milliseconds = query._jsq.streamingQuery().lastExecution().offsetSeqMetadata().batchWatermarkMs()
-    return Batch(query_id, batch_id, EPOCH + dt.timedelta(milliseconds=milliseconds))
+    execution = query._jsq.streamingQuery()
+    milliseconds = execution.lastExecution().offsetSeqMetadata().batchWatermarkMs()
+    watermark = EPOCH + dt.timedelta(milliseconds=milliseconds)
+    return Batch(query_id, batch_id, watermark, records=_records(execution))
+
+
+def _records(execution: Any) -> int | None:
+    started, ends = execution.committedOffsets(), execution.availableOffsets()
+    if started.isEmpty():
+        return None
+    start, end = _offsets(started), _offsets(ends)
+    return sum(
+        offset - start.get(topic, {}).get(partition, 0)
+        for topic, partitions in end.items()
+        for partition, offset in partitions.items()
+    )
+
+
+def _offsets(progress: Any) -> dict[str, dict[str, int]]:
+    """The offset of each topic and partition; a query has one source."""
+    offsets: dict[str, dict[str, int]] = json.loads(progress.values().head().json())
+    return offsets

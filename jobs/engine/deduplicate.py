@@ -39,15 +39,13 @@ class Arrivals:
     is_accepted: Flags
 
     @classmethod
-    def of(cls, judged: DataFrame, *, key: str, event_time: str) -> "Arrivals":
-        """Compute a judged batch and collect from it."""
-        is_accepted = (F.size("reasons") == 0).alias("is_accepted")
-        rows = judged.select(F.col(key).alias("key"), F.col(event_time).alias("time"), *PLACE, is_accepted).toArrow()
+    def of(cls, rows: pa.Table, *, key: str, event_time: str) -> "Arrivals":
+        """Take them from a judged batch: the columns ``key``, ``event_time``, ``PLACE`` and ``is_accepted``."""
         return cls(
             partitions=_integers(rows["partition"]),
             offsets=_integers(rows["offset"]),
-            times=_integers(rows["time"]),
-            identities=Identities.of(rows["key"]),
+            times=_integers(rows[event_time]),
+            identities=Identities.of(rows[key]),
             is_accepted=rows["is_accepted"].to_numpy().astype(np.bool_),
         )
 

@@ -8,8 +8,9 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame
 
 from jobs.engine.batch import Batch
-from jobs.engine.deduplicate import Arrivals, Deduplication, Sifted
-from jobs.live import decode, judge, silver_rows, silver_table
+from jobs.engine.deduplicate import Deduplication, Sifted
+from jobs.judged import JudgedBySpark, JudgedInMemory
+from jobs.live import decode, judge, silver_table
 from schemas import Contract
 from tests.spark.conftest import Event
 
@@ -22,9 +23,10 @@ BATCH = Batch("query", 0, watermark=dt.datetime(2026, 3, 1, 11, 30, tzinfo=dt.UT
 class Shop:
     """Silver, and deduplication against it."""
 
-    def __init__(self, silver: DeltaTable, contract: Contract) -> None:
+    def __init__(self, silver: DeltaTable, contract: Contract, *, in_memory: bool) -> None:
         self.silver = silver
         self._contract = contract
+        self._in_memory = in_memory
         self.restart()
 
     def restart(self) -> None:
@@ -37,19 +39,28 @@ class Shop:
 
     def take(self, arrived: DataFrame, batch: Batch = BATCH, *, dies: bool = False) -> tuple[Sifted, list[int]]:
         """Sift a batch and commit it to silver; returns the offsets of what was kept."""
-        judged = judge(decode(arrived, self._contract), self._contract)
-        arrivals = Arrivals.of(judged, key=self._contract.key, event_time=self._contract.event_time)
-        sifted = self._deduplication.sift(arrivals, batch)
-        kept: pa.Table = silver_rows(sifted.keep(judged), self._contract).toArrow()
+        frame = judge(decode(arrived, self._contract), self._contract)
+        judged = (
+            JudgedInMemory(frame, self._contract, frame.sparkSession)
+            if self._in_memory
+            else JudgedBySpark(frame, self._contract, few=1_000)
+        )
+        sifted = self._deduplication.sift(judged.arrivals(), batch)
+        kept = judged.silver(sifted)
+        assert isinstance(kept, pa.Table)
+        if sifted.accepted:
+            events = judged.events(sifted).toArrow().cast(kept.schema)
+            assert kept.sort_by("offset").equals(events.sort_by("offset"))
+        judged.release()
         write_deltalake(self.silver.table_uri, kept, mode="append")
         if not dies:
             self._deduplication.remember(sifted)
         return sifted, sorted(kept["offset"].to_pylist())
 
 
-@pytest.fixture
-def shop(orders: Contract, lake: str) -> Shop:
-    return Shop(silver_table(orders).create(lake), orders)
+@pytest.fixture(params=["in memory", "by Spark"])
+def shop(orders: Contract, lake: str, request: pytest.FixtureRequest) -> Shop:
+    return Shop(silver_table(orders).create(lake), orders, in_memory=request.param == "in memory")
 
 
 def from_offset(records: DataFrame, first: int) -> DataFrame:

@@ -1,0 +1,118 @@
+"""A micro-batch of judged records: in memory while it is small, else held by Spark. Both give the same rows."""
+
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.bronze import RECORD
+from jobs.engine.commit import Rows, collect_if_few
+from jobs.engine.deduplicate import PLACE, Arrivals, Sifted
+from schemas import Contract
+
+ORIGIN = ("partition", "offset", "timestamp")
+ENVELOPE = tuple(field.name for field in RECORD)
+ARRIVAL_DATE = "arrival_date"
+
+
+class Judged(Protocol):
+    """What became of the records of a micro-batch so far.
+
+    Its columns are the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted;
+    the record's ``ORIGIN``; and the rest of its ``ENVELOPE``, null where the event is accepted.
+    """
+
+    def arrivals(self) -> Arrivals:
+        """What deduplication looks at."""
+
+    def events(self, sifted: Sifted) -> DataFrame:
+        """The new events, at least one, with the columns of silver."""
+
+    def silver(self, sifted: Sifted) -> Rows:
+        """The new events, to be appended."""
+
+    def quarantine(self, sifted: Sifted) -> Rows:
+        """The refused records, with the columns of quarantine."""
+
+    def release(self) -> None:
+        """Give the memory back."""
+
+
+class JudgedInMemory:
+    """A small batch: one Spark job collects it, and Arrow takes it apart; each further job would cost as much again."""
+
+    def __init__(self, judged: DataFrame, contract: Contract, session: SparkSession) -> None:
+        self._rows: pa.Table = judged.toArrow()
+        self._contract = contract
+        self._session = session
+        self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
+
+    def arrivals(self) -> Arrivals:
+        """What deduplication looks at."""
+        rows = self._rows.append_column("is_accepted", self._is_accepted)
+        return Arrivals.of(rows, key=self._contract.key, event_time=self._contract.event_time)
+
+    def events(self, sifted: Sifted) -> DataFrame:
+        """The new events, at least one, with the columns of silver."""
+        # One task: a shuffle of so few rows costs more than the second processor gives.
+        return self._session.createDataFrame(self.silver(sifted)).coalesce(1)
+
+    def silver(self, sifted: Sifted) -> pa.Table:
+        """The new events, to be appended."""
+        return self._rows.select(silver_columns(self._contract)).filter(pa.array(sifted.is_new))
+
+    def quarantine(self, sifted: Sifted) -> pa.Table:
+        """The refused records, with the columns of quarantine."""
+        refused = self._rows.filter(pc.invert(self._is_accepted)).select([*ENVELOPE, "reasons"])
+        return refused.append_column(ARRIVAL_DATE, refused["timestamp"].cast(pa.date32()))
+
+    def release(self) -> None:
+        """Nothing to do."""
+
+
+class JudgedBySpark:
+    """A large batch, cached by Spark; what fits into memory is collected part by part."""
+
+    def __init__(self, judged: DataFrame, contract: Contract, few: int) -> None:
+        self._rows = judged.persist()
+        self._contract = contract
+        self._few = few
+
+    def arrivals(self) -> Arrivals:
+        """What deduplication looks at."""
+        key, event_time = self._contract.key, self._contract.event_time
+        is_accepted = (F.size("reasons") == 0).alias("is_accepted")
+        return Arrivals.of(
+            self._rows.select(key, event_time, *PLACE, is_accepted).toArrow(), key=key, event_time=event_time
+        )
+
+    def events(self, sifted: Sifted) -> DataFrame:
+        """The new events, at least one, with the columns of silver."""
+        rows = silver_rows(sifted.keep(self._rows), self._contract)
+        return rows.coalesce(1) if len(sifted.arrivals) <= self._few else rows
+
+    def silver(self, sifted: Sifted) -> Rows:
+        """The new events, to be appended."""
+        return collect_if_few(self.events(sifted), count=sifted.accepted, few=self._few)
+
+    def quarantine(self, sifted: Sifted) -> Rows:
+        """The refused records, with the columns of quarantine."""
+        refused = self._rows.where(F.size("reasons") > 0).select(*ENVELOPE, "reasons")
+        rows = refused.withColumn(ARRIVAL_DATE, F.to_date("timestamp"))
+        return collect_if_few(rows, count=sifted.refused, few=self._few)
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self._rows.unpersist()
+
+
+def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:
+    """The accepted events of judged records, with the columns of silver."""
+    return judged.where(F.size("reasons") == 0).select(silver_columns(contract))
+
+
+def silver_columns(contract: Contract) -> list[str]:
+    """The columns of silver: the contract's fields, and where the event comes from."""
+    return [*(field.name for field in contract.fields), *ORIGIN]
