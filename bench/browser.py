@@ -142,6 +142,8 @@ def dashboard(superset: dict[str, Any], slug: str = "live-sales") -> Iterator[Da
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
         driver.get(f"{superset['url']}/login/")
         WebDriverWait(driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(partial(_log_in, user))
+        # The page that follows a login works on for seconds, which is none of the dashboard's business.
+        driver.get("about:blank")
         time.sleep(REST)
         yield Dashboard(driver, superset["url"], f"/superset/dashboard/{slug}/")
     finally:
