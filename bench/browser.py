@@ -28,15 +28,16 @@ return [...document.querySelectorAll('.dashboard-component-chart-holder')].map(h
 # table or a canvas, and no spinner. To ask the page from outside, again and again, would slow it down.
 WATCH = """
 window.watchCharts = start => {
+  clearInterval(window.watch);
   window.drawnAfter = null;
-  const watch = setInterval(() => {
+  window.watch = setInterval(() => {
     const charts = [...document.querySelectorAll('.dashboard-component-chart-holder')];
     const isDrawn = chart =>
       chart.querySelector('.slice_container canvas, .slice_container table tbody tr, .slice_container .header-line')
       && !chart.querySelector('[data-test="loading-indicator"], .loading');
     if (charts.length && charts.every(isDrawn)) {
       window.drawnAfter = performance.now() - start;
-      clearInterval(watch);
+      clearInterval(window.watch);
     }
   }, 50);
 };
