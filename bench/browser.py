@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +28,8 @@ return [...document.querySelectorAll('.dashboard-component-chart-holder')].map(h
 WATCH = """
 window.watchCharts = start => {
   clearInterval(window.watch);
+  performance.clearResourceTimings();
+  window.watchedSince = start;
   window.drawnAfter = null;
   window.watch = setInterval(() => {
     const charts = [...document.querySelectorAll('.dashboard-component-chart-holder')];
@@ -43,14 +44,19 @@ window.watchCharts = start => {
 };
 watchCharts(0);
 """
+# Milliseconds since the server's last answer, in a page that is complete.
+QUIET_FOR = """
+const answers = performance.getEntriesByType('resource').map(answer => answer.responseEnd);
+return document.readyState === 'complete' ? performance.now() - Math.max(window.watchedSince, ...answers) : 0
+"""
 # A link of Superset changes the view inside the page.
 FOLLOW_LINK = """
 const link = document.querySelector(`a[href$='${arguments[0]}']`);
 if (link) { watchCharts(performance.now()); link.click(); }
 return Boolean(link);
 """
-REST = 4.0
-"""Seconds that a user looks at a page before the next click; it has settled by then."""
+QUIET = 2_000
+"""Milliseconds without an answer from the server after which a page has settled."""
 PATIENCE = 120.0
 LOGIN = 10.0
 
@@ -78,7 +84,7 @@ class Dashboard:
     def open_from_list(self) -> float:
         """Go to the list of dashboards and click this one; returns the seconds from that click until it was drawn."""
         self._follow("/dashboard/list/")
-        time.sleep(REST)
+        _settle(self._driver)
         self._follow(self._path)
         return self._seconds_until_drawn()
 
@@ -144,11 +150,14 @@ def dashboard(superset: dict[str, Any], slug: str = "live-sales") -> Iterator[Da
         driver.get(f"{superset['url']}/login/")
         WebDriverWait(driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(partial(_log_in, user))
         # The page that follows a login works on for seconds, which is none of the dashboard's business.
-        driver.get("about:blank")
-        time.sleep(REST)
+        _settle(driver)
         yield Dashboard(driver, superset["url"], f"/superset/dashboard/{slug}/")
     finally:
         driver.quit()
+
+
+def _settle(driver: WebDriver) -> None:
+    WebDriverWait(driver, PATIENCE).until(lambda d: d.execute_script(QUIET_FOR) > QUIET)
 
 
 def _log_in(user: dict[str, str], driver: WebDriver) -> bool:

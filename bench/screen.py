@@ -51,12 +51,12 @@ def seconds_to_screen(page: Dashboard, settings: Settings) -> float:
 def measure(settings: Settings, *, browsers: int, repetitions: int) -> dict[str, Any]:
     """Load the dashboard in new browsers, open it repeatedly in the last, then watch events arrive; seconds of each."""
     superset = credentials.read(settings)["superset"]
-    first: list[float] = []
-    for _ in range(browsers - 1):
+    first = []
+    for _ in range(browsers):
         with dashboard(superset) as page:
             first.append(page.load())
     with dashboard(superset) as page:
-        first.append(page.load())
+        page.load()
         page.open_from_list()
         warm = [page.open_from_list() for _ in range(repetitions)]
         reloads = [page.load() for _ in range(repetitions)]

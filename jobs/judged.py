@@ -4,7 +4,7 @@ from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.bronze import RECORD
@@ -43,10 +43,10 @@ class Judged(Protocol):
 class JudgedInMemory:
     """A small batch: one Spark job collects it, and Arrow takes it apart; each further job would cost as much again."""
 
-    def __init__(self, judged: DataFrame, contract: Contract, session: SparkSession) -> None:
+    def __init__(self, judged: DataFrame, contract: Contract) -> None:
         self._rows: pa.Table = judged.toArrow()
         self._contract = contract
-        self._session = session
+        self._session = judged.sparkSession
         self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
 
     def arrivals(self) -> Arrivals:

@@ -140,7 +140,7 @@ class LiveWriter:
 
     def _hold(self, frame: DataFrame, batch: Batch) -> Judged:
         if batch.records is not None and batch.records <= IN_MEMORY_RECORDS:
-            return JudgedInMemory(frame, self._contract, self._session)
+            return JudgedInMemory(frame, self._contract)
         return JudgedBySpark(frame, self._contract, self._few)
 
     def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:

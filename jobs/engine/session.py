@@ -26,8 +26,6 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.jars": ",".join(jars),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # Spark describes the plan of every query to its listeners; the default way costs much of a small query.
-        "spark.sql.ui.explainMode": "simple",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": str(settings.home / "tmp"),

@@ -41,7 +41,7 @@ class Shop:
         """Sift a batch and commit it to silver; returns the offsets of what was kept."""
         frame = judge(decode(arrived, self._contract), self._contract)
         judged = (
-            JudgedInMemory(frame, self._contract, frame.sparkSession)
+            JudgedInMemory(frame, self._contract)
             if self._in_memory
             else JudgedBySpark(frame, self._contract, few=1_000)
         )
