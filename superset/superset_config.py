@@ -71,10 +71,22 @@ DASHBOARD_AUTO_REFRESH_INTERVALS = [
     [300, "5 minutes"],
 ]
 
-# A chart that moves to its new values every 2 s keeps the browser busy with drawing.
-STILL = {"echartsOptionsOverrides": {"animation": False}}
-THEME_DEFAULT = LIGHT | STILL
-THEME_DARK = DARK | STILL
+# What moves keeps the browser busy with drawing: charts that slide to their new values every 2 s, menus that fade, and
+# above all a spinner in each chart, which took a fifth of the time until a dashboard was drawn. Dots that change twice
+# a second show just as well that there is more to come.
+DOT = """<circle cx="{x}" cy="5" r="4" fill="#2893B3"><animate attributeName="opacity" values="{opacities}" dur="1.5s"
+ calcMode="discrete" repeatCount="indefinite"/></circle>"""
+DOTS = "".join(DOT.format(x=x, opacities=o) for x, o in ((5, "1;.3;.3"), (20, ".3;1;.3"), (35, ".3;.3;1")))
+SPINNER = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 10">{DOTS}</svg>'
+
+
+def _calm(theme: dict[str, Any]) -> dict[str, Any]:
+    token = theme["token"] | {"motion": False, "brandSpinnerSvg": SPINNER}
+    return theme | {"token": token, "echartsOptionsOverrides": {"animation": False}}
+
+
+THEME_DEFAULT = _calm(LIGHT)
+THEME_DARK = _calm(DARK)
 
 FEATURE_FLAGS = {
     "ALERT_REPORTS": True,
