@@ -1,6 +1,11 @@
 """The history of a Delta table: when each version became visible and how many events it holds."""
 
 import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,12 +16,46 @@ from deltalake import DeltaTable
 
 from bench.freshness import Commits
 
+KEEP_EVERY = 30.0
+"""Seconds; far less than a table's log remembers."""
 
-def history(table: Path, measure: str) -> Commits:
-    """Follow a local table's log from its first version to its last.
+
+def keep(table: Path, log: Path) -> None:
+    """Copy the commits of a local table that the folder ``log`` lacks, dated when they became visible."""
+    log.mkdir(exist_ok=True)
+    for commit in sorted((table / "_delta_log").glob("*.json")):
+        kept = log / commit.name
+        if not kept.exists():
+            shutil.copyfile(commit, kept)
+            # A commit is visible when its file gets its name, and that sets the change time.
+            visible = commit.stat().st_ctime_ns
+            os.utime(kept, ns=(visible, visible))
+
+
+@contextmanager
+def keeping(table: Path, log: Path) -> Iterator[None]:
+    """Keep the whole log while the table forgets what is old; a look every ``KEEP_EVERY`` seconds."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(KEEP_EVERY):
+            keep(table, log)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        keep(table, log)
+
+
+def history(table: Path, log: Path, measure: str) -> Commits:
+    """Follow a local table from its first version to its last, by what ``keep`` has kept of its log.
 
     Per version the sum of a measure is kept up from the files that the version adds and removes, so that
-    each file is read once. The table must not have been vacuumed, and its log must be whole.
+    each file is read once. The table must not have been vacuumed.
 
     Raises:
         ValueError: a version is missing from the log.
@@ -24,13 +63,12 @@ def history(table: Path, measure: str) -> Commits:
     files: dict[str, int] = {}
     times: list[float] = []
     totals: list[int] = []
-    for version, commit in enumerate(sorted((table / "_delta_log").glob("*.json"))):
+    for version, commit in enumerate(sorted(log.glob("*.json"))):
         if int(commit.stem) != version:
             raise ValueError(f"{table}: version {version} is missing from the log")
         for line in commit.read_text().splitlines():
             _apply(json.loads(line), files, table, measure)
-        # A commit is visible when its file gets its name, and that sets the change time.
-        times.append(commit.stat().st_ctime)
+        times.append(commit.stat().st_mtime)
         totals.append(sum(files.values()))
     return Commits(np.array(times, dtype=np.float64), np.array(totals, dtype=np.int64))
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import commits, environment
-from bench.freshness import Production, latencies, quantiles, quantiles_by_period, read_production
+from bench.freshness import Commits, Production, latencies, quantiles, quantiles_by_period, read_production
 from bench.usage import Usage
 from jobs.settings import CHECKOUT, Settings
+from schemas import load_contracts
 from stack import broker
 
 Pipeline = Literal["textbook", "sluice"]
@@ -78,7 +79,7 @@ def run(plan: Plan, settings: Settings) -> Result:
     except Exception as error:
         result["error"] = f"{type(error).__name__}: {error}".replace(str(home), "…")
     finally:
-        for directory in ("lake", "kafka", "tmp"):
+        for directory in ("lake", "kafka", "log", "tmp"):
             shutil.rmtree(home / directory, ignore_errors=True)
     return result
 
@@ -88,22 +89,23 @@ def _measure(plan: Plan, home: Path, settings: Settings) -> Result:
     port = _free_port()
     places = {"home": home, "cache": settings.cache.absolute(), "kafka_port": port, "lake": "", "kafka": ""}
     own = settings.model_copy(update=places)
-    table, log = home / "lake" / MART, home / "production.log"
+    table, log, kept = home / "lake" / MART, home / "production.log", home / "log"
     with ExitStack() as stack:
         broker_process = stack.enter_context(_broker(own))
         pipeline = stack.enter_context(_process(COMMANDS[plan.pipeline], home / "pipeline.log", _environment(own)))
         _wait(lambda: (table / "_delta_log" / f"{0:020}.json").exists(), pipeline, seconds=180, what="gold")
         usage = stack.enter_context(Usage(pipeline.pid))
         broker_usage = stack.enter_context(Usage(broker_process.pid))
-        load = _load(python, plan, own, log, pipeline)
-        production = read_production(log.read_text())
-        in_time = _wait_for_all(table, production.total, pipeline, seconds=max(300, plan.seconds))
+        with commits.keeping(table, kept):
+            load = _load(python, plan, own, log, pipeline)
+            production = read_production(log.read_text())
+            in_time = _wait_for_all(table, production.total, pipeline, seconds=max(300, plan.seconds))
     start = float(production.times[0]) + plan.warmup
     end = float(production.times[0]) + plan.seconds
     counted = production.total - int(production.counts[production.times < start].sum())
     busy = usage.between(start, end)
     return {
-        **_freshness(production, table, start, end),
+        **_freshness(production, commits.history(table, kept, MEASURE), start, end),
         "produced": production.total,
         "in_gold": commits.total(table, MEASURE),
         "all_in_gold_in_time": in_time,
@@ -117,8 +119,7 @@ def _measure(plan: Plan, home: Path, settings: Settings) -> Result:
     }
 
 
-def _freshness(production: Production, table: Path, start: float, end: float) -> Result:
-    history = commits.history(table, MEASURE)
+def _freshness(production: Production, history: Commits, start: float, end: float) -> Result:
     times, seconds = latencies(production, history)
     inside = (times >= start) & (times < end)
     shown = history.totals[(history.times >= start) & (history.times < end)]
@@ -169,7 +170,7 @@ def _broker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     log = settings.home / "broker.log"
     with _process(broker.program(settings).command, log, dict(os.environ)) as process:
         _wait(lambda: broker.is_ready(settings.bootstrap_servers), process, seconds=60, what="the broker")
-        broker.create_topics(settings.bootstrap_servers, [TOPIC])
+        broker.create_topics(settings.bootstrap_servers, [contract.topic for contract in load_contracts()])
         yield process
 
 

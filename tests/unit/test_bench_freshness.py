@@ -7,7 +7,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from bench import report
 from bench.__main__ import dump
-from bench.commits import history, total
+from bench.commits import history, keep, keeping, total
 from bench.freshness import Commits, Production, latencies, quantiles, quantiles_by_period, read_production
 
 
@@ -70,14 +70,21 @@ def test_the_log_of_the_generator_is_epoch_milliseconds_and_counts():
 
 
 def test_history_sums_every_version_of_a_table(tmp_path):
-    table = str(tmp_path / "mart")
+    table, log = str(tmp_path / "mart"), tmp_path / "log"
     write_deltalake(table, pa.table({"key": ["a", "b"], "orders": [1, 2]}))
+    keep(tmp_path / "mart", log)
+    visible = (tmp_path / "mart" / "_delta_log" / f"{0:020}.json").stat().st_ctime
     write_deltalake(table, pa.table({"key": ["c"], "orders": [3]}), mode="append")
     merge = DeltaTable(table).merge(
         pa.table({"key": ["a"], "orders": [10]}), "t.key = s.key", source_alias="s", target_alias="t"
     )
     merge.when_matched_update({"orders": "t.orders + s.orders"}).execute()
-    found = history(tmp_path / "mart", "orders")
+    with keeping(tmp_path / "mart", log):
+        # The table's own log may have forgotten it by now.
+        (tmp_path / "mart" / "_delta_log" / f"{0:020}.json").rename(tmp_path / "forgotten.json")
+    found = history(tmp_path / "mart", log, "orders")
+    (tmp_path / "forgotten.json").rename(tmp_path / "mart" / "_delta_log" / f"{0:020}.json")
+    assert found.times[0] == pytest.approx(visible)
     assert found.totals.tolist() == [3, 6, 16]
     assert np.all(np.diff(found.times) >= 0)
     assert total(tmp_path / "mart", "orders") == 16
@@ -88,8 +95,9 @@ def test_history_needs_the_whole_log(tmp_path):
     write_deltalake(str(table), pa.table({"orders": [1]}))
     write_deltalake(str(table), pa.table({"orders": [1]}), mode="append")
     (table / "_delta_log" / f"{0:020}.json").unlink()
+    keep(table, tmp_path / "log")
     with pytest.raises(ValueError, match="version 0 is missing"):
-        history(table, "orders")
+        history(table, tmp_path / "log", "orders")
 
 
 def result(pipeline, rate, p50, **more):
