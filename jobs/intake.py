@@ -1,11 +1,16 @@
-"""What became of the records that ``live`` took in: the mart ``ops/live_by_minute``."""
+"""What became of the records that ``live`` took in: the marts ``ops/live_by_minute`` and ``ops/quality_by_minute``."""
 
 import datetime as dt
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 from pyspark.sql.types import LongType
 
+from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Sifted
+from jobs.engine.upsert import MartWriter
 from jobs.marts import Mart, Measure
 
 
@@ -31,6 +36,28 @@ INTAKE_BY_MINUTE = Mart(
 )
 
 
+QUALITY_BY_MINUTE = Mart(
+    name="quality_by_minute",
+    layer="ops",
+    description="How many records each rule refused, per minute of processing and entity; a record may break several.",
+    window="minute",
+    width=dt.timedelta(minutes=1),
+    dimensions={
+        "entity": "The topic, <domain>.<entity>.",
+        "rule": "The rule and the field, such as missing: order_id.",
+    },
+    measures=(_counted("refused", "Records that the rule refused."),),
+    facts=lambda records: records,
+)
+
+
+def refusals(entity: str, rules: Mapping[str, int], *, at: dt.datetime) -> pa.Table:
+    """The rows of one micro-batch, a rule each, with the mart's columns in order."""
+    minute = at.replace(second=0, microsecond=0)
+    rows = [{"minute": minute, "entity": entity, "rule": rule, "refused": count} for rule, count in rules.items()]
+    return pa.Table.from_pylist(rows)
+
+
 def intake(entity: str, sifted: Sifted, *, at: dt.datetime) -> pa.Table:
     """The row of one micro-batch, with the mart's columns in order."""
     row = {
@@ -43,3 +70,29 @@ def intake(entity: str, sifted: Sifted, *, at: dt.datetime) -> pa.Table:
         "duplicates": sifted.duplicates,
     }
     return pa.Table.from_pylist([row])
+
+
+class IntakeWriter:
+    """Writes both marts for every query of an application.
+
+    Each query has batches of its own, so each commits once; and one at a time, for they all replace the same files.
+    """
+
+    def __init__(self, lake: str) -> None:
+        self._intake = MartWriter(INTAKE_BY_MINUTE, lake)
+        self._quality = MartWriter(QUALITY_BY_MINUTE, lake)
+        self._lock = threading.Lock()
+
+    def count_records(self, entity: str, sifted: Sifted, batch: Batch) -> None:
+        """Add what became of a micro-batch."""
+        self._upsert(self._intake, intake(entity, sifted, at=dt.datetime.now(dt.UTC)), batch)
+
+    def count_rules(self, entity: str, broken: Mapping[str, int], batch: Batch) -> None:
+        """Add how many records each rule refused in a micro-batch; at least one."""
+        self._upsert(self._quality, refusals(entity, broken, at=dt.datetime.now(dt.UTC)), batch)
+
+    def _upsert(self, writer: MartWriter, rows: pa.Table, batch: Batch) -> None:
+        # The windows of these marts are of processing time, so that is what closes them.
+        closed_until = dt.datetime.now(dt.UTC) - 2 * writer.mart.width
+        with self._lock:
+            writer.upsert(rows, replace(batch, watermark=closed_until))

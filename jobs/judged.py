@@ -1,5 +1,6 @@
 """A micro-batch of judged records: in memory while it is small, else held by Spark. Both give the same rows."""
 
+from collections import Counter
 from typing import Protocol
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.bronze import RECORD
 from jobs.engine.commit import Rows, collect_if_few
 from jobs.engine.deduplicate import PLACE, Arrivals, Sifted
+from quality.judgement import rule_column, rule_of
 from schemas import Contract
 
 ORIGIN = ("partition", "offset", "timestamp")
@@ -35,6 +37,9 @@ class Judged(Protocol):
 
     def quarantine(self, sifted: Sifted) -> Rows:
         """The refused records, with the columns of quarantine."""
+
+    def broken_rules(self) -> dict[str, int]:
+        """How many records each rule refused, by rule and field."""
 
     def release(self) -> None:
         """Give the memory back."""
@@ -67,6 +72,11 @@ class JudgedInMemory:
         """The refused records, with the columns of quarantine."""
         refused = self._rows.filter(pc.invert(self._is_accepted)).select([*ENVELOPE, "reasons"])
         return refused.append_column(ARRIVAL_DATE, refused["timestamp"].cast(pa.date32()))
+
+    def broken_rules(self) -> dict[str, int]:
+        """How many records each rule refused, by rule and field."""
+        reasons = pc.list_flatten(self._rows["reasons"]).to_pylist()
+        return Counter(rule_of(reason) for reason in reasons)
 
     def release(self) -> None:
         """Nothing to do."""
@@ -102,6 +112,12 @@ class JudgedBySpark:
         refused = self._rows.where(F.size("reasons") > 0).select(*ENVELOPE, "reasons")
         rows = refused.withColumn(ARRIVAL_DATE, F.to_date("timestamp"))
         return collect_if_few(rows, count=sifted.refused, few=self._few)
+
+    def broken_rules(self) -> dict[str, int]:
+        """How many records each rule refused, by rule and field."""
+        reasons = self._rows.select(F.explode("reasons").alias("reason"))
+        counts = reasons.groupBy(rule_column(F.col("reason")).alias("rule")).count()
+        return {row["rule"]: row["count"] for row in counts.collect()}
 
     def release(self) -> None:
         """Give the memory back."""

@@ -3,10 +3,8 @@
 decode ▸ judge against the contract ▸ dedupe within the watermark ▸ write silver, quarantine and every mart
 """
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,12 +14,13 @@ from pyspark.sql.types import ArrayType, DateType, StringType, StructField, Stru
 from jobs.bronze import RECORD
 from jobs.engine.batch import Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
-from jobs.engine.deduplicate import Deduplication, Sifted
-from jobs.engine.kafka import Pace, records
+from jobs.engine.deduplicate import Deduplication
+from jobs.engine.evolve import evolve
+from jobs.engine.kafka import MILLISECOND, Pace, records
 from jobs.engine.query import POOL, Query, Trigger, start
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
-from jobs.intake import INTAKE_BY_MINUTE, intake
+from jobs.intake import IntakeWriter
 from jobs.judged import ARRIVAL_DATE, ENVELOPE, ORIGIN, Judged, JudgedBySpark, JudgedInMemory
 from jobs.marts import MARTS
 from jobs.settings import Settings
@@ -30,9 +29,11 @@ from schemas import Contract
 
 # Above so many records, Spark is quicker at taking a batch apart than Arrow in one thread (docs/decisions/0010).
 IN_MEMORY_RECORDS = 20_000
-# A batch costs much of a second however few events it has: a busy stream goes on at once, a quiet one takes a breath.
-PACE = Pace(records=2_000, longest="1s")
-LOOK_EVERY = "100 milliseconds"
+# A batch costs much of a second however few events it has: a busy stream goes on at once, a quiet one waits for a fifth
+# of the time that its contract allows from event to gold, and looks ten times as often.
+BUSY_RECORDS = 2_000
+WAITS_PER_FRESHNESS = 5
+LOOKS_PER_WAIT = 10
 
 
 def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
@@ -84,29 +85,42 @@ def query_name(contract: Contract) -> str:
     return f"live-{contract.topic}"
 
 
-def live(session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger) -> Query:
-    """Start the query that turns the events of one topic into silver, quarantine and gold."""
-    write = LiveWriter(session, contract, settings)
-    pace = None if trigger.get("availableNow") else PACE
+def live(
+    session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger, intake: IntakeWriter
+) -> Query:
+    """Start the query that turns the events of one topic into silver, quarantine and gold.
+
+    Args:
+        session: runs it.
+        contract: of the topic.
+        settings: where Kafka and the lake are.
+        trigger: when micro-batches start.
+        intake: counts for all queries of the application.
+    """
+    write = LiveWriter(session, contract, settings, intake)
+    wait = contract.freshness / WAITS_PER_FRESHNESS
+    pace = None if trigger.get("availableNow") else Pace(records=BUSY_RECORDS, longest=wait)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
     # A refused record has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
     events = judge(decode(arrived, contract), contract).withWatermark(contract.event_time, delay)
-    return start(events, query_name(contract), write, settings, {"processingTime": LOOK_EVERY, **trigger})
+    looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
+    return start(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
 
 
 class LiveWriter:
     """Deduplicates micro-batches of judged records and writes them to every table of their entity."""
 
-    def __init__(self, session: SparkSession, contract: Contract, settings: Settings) -> None:
+    def __init__(self, session: SparkSession, contract: Contract, settings: Settings, intake: IntakeWriter) -> None:
         lake = settings.lake_url
         self._session = session
         self._contract = contract
         self._few = settings.spark_writer_rows
+        evolve(session, silver_table(contract), lake)
         self._silver = Appender(silver_table(contract), lake)
         self._quarantine = Appender(quarantine_table(contract), lake)
         self._marts = [MartWriter(mart, lake) for mart in MARTS.get(contract.topic, ())]
-        self._intake = MartWriter(INTAKE_BY_MINUTE, lake)
+        self._intake = intake
         self._deduplication = Deduplication(
             silver_table(contract).create(lake),
             key=contract.key,
@@ -133,7 +147,8 @@ class LiveWriter:
             writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
         if sifted.refused:
             writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
-        writes += [partial(self._take_in, batch, sifted)]
+            writes += [lambda: self._intake.count_rules(self._contract.topic, judged.broken_rules(), batch)]
+        writes += [partial(self._intake.count_records, self._contract.topic, sifted, batch)]
         self._run(writes, together=len(sifted.arrivals) <= self._few)
         self._deduplication.remember(sifted)
         judged.release()
@@ -157,9 +172,3 @@ class LiveWriter:
         # Measures of few events are few; those of many may be few too, and are counted.
         rows = count if count <= self._few else measures.count()
         mart.upsert(collect_if_few(measures, count=rows, few=self._few), batch)
-
-    def _take_in(self, batch: Batch, sifted: Sifted) -> None:
-        now = dt.datetime.now(dt.UTC)
-        # This mart's windows are of processing time, so that is what closes them.
-        closed_until = replace(batch, watermark=now - 2 * INTAKE_BY_MINUTE.width)
-        self._intake.upsert(intake(self._contract.topic, sifted, at=now), closed_until)

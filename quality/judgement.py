@@ -12,6 +12,8 @@ from schemas import Contract, ContractField
 
 CORRUPT = "_corrupt_record"
 """The member of a decoded event that holds the text where some of it could not be decoded."""
+VALUE = " ("
+"""What comes in a reason between the rule with its field, and the value."""
 
 
 def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column) -> Column:
@@ -29,6 +31,16 @@ def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column)
     return F.when(_is_right(contract, event, text, arrival), _no_reasons()).otherwise(
         _broken_rules(contract, event, text, arrival)
     )
+
+
+def rule_of(reason: str) -> str:
+    """A reason without the value: ``missing: vendor_id`` of ``missing: vendor_id (null)``."""
+    return reason.split(VALUE, 1)[0]
+
+
+def rule_column(reason: Column) -> Column:
+    """The same as ``rule_of`` for a column."""
+    return F.substring_index(reason, VALUE, 1)
 
 
 def _is_right(contract: Contract, event: Column, text: Column, arrival: Column) -> Column:
@@ -175,7 +187,7 @@ def _rules(field: ContractField, value: Column) -> Iterator[tuple[str, Column]]:
 
 
 def _reason(rule: str, path: str, value: Column) -> Column:
-    return F.concat(F.lit(f"{rule}: {path} ("), F.substring(value.cast("string"), 1, 200), F.lit(")"))
+    return F.concat(F.lit(f"{rule}: {path}{VALUE}"), F.substring(value.cast("string"), 1, 200), F.lit(")"))
 
 
 def _no_reasons() -> Column:

@@ -1,7 +1,20 @@
 """Data contracts: one YAML file per topic in the Open Data Contract Standard, and their loader."""
 
 from schemas.contract import Contract, ContractField
-from schemas.exceptions import ContractError, Problem
-from schemas.loader import load_contract, load_contracts
+from schemas.evolution import broken_promises, earlier_contracts
+from schemas.exceptions import ContractError, DefinitionError, Problem, SuiteError
+from schemas.loader import load_contract, load_contracts, load_files
 
-__all__ = ["Contract", "ContractError", "ContractField", "Problem", "load_contract", "load_contracts"]
+__all__ = [
+    "Contract",
+    "ContractError",
+    "ContractField",
+    "DefinitionError",
+    "Problem",
+    "SuiteError",
+    "broken_promises",
+    "earlier_contracts",
+    "load_contract",
+    "load_contracts",
+    "load_files",
+]

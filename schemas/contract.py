@@ -41,7 +41,7 @@ class ContractField:
 
 @dataclass(frozen=True)
 class Contract:
-    """What the events of one topic look like, and how late they may be."""
+    """What the events of one topic look like, how late they may be, and how soon they must be in gold."""
 
     path: Path
     domain: str
@@ -53,6 +53,7 @@ class Contract:
     event_time: str
     watermark_delay: dt.timedelta
     ahead_tolerance: dt.timedelta
+    freshness: dt.timedelta
 
     @property
     def name(self) -> str:

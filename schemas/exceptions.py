@@ -1,4 +1,4 @@
-"""What can be wrong with a contract."""
+"""What can be wrong with a definition."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,17 @@ class Problem:
         return f"{self.path}:{self.line}: {self.message}"
 
 
-class ContractError(Exception):
-    """Contracts that cannot be used, with every problem that was found in them."""
+class DefinitionError(Exception):
+    """Definitions that cannot be used, with every problem that was found in them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class ContractError(DefinitionError):
+    """Contracts, or any YAML files, that cannot be used."""
+
+
+class SuiteError(DefinitionError):
+    """Suites that cannot be used."""

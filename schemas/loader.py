@@ -22,20 +22,36 @@ from schemas.yaml_source import Location, YamlSource
 DIRECTORY = Path(__file__).parent
 DURATION = re.compile(r"(\d+) (second|minute|hour|day)s?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+COMPATIBILITIES = ("backward",)
+SECONDS = {"s": 1, "min": 60, "h": 3600}
+NUMBERS = ("integer", "number")
 SCHEMA: Location = ("schema", 0)
 
 
-def load_contracts(directory: Path = DIRECTORY) -> tuple[Contract, ...]:
+def load_contracts(directory: Path = DIRECTORY, *, documented: bool = True) -> tuple[Contract, ...]:
     """Read every ``<domain>/<entity>.yaml`` below a directory, in order of topic.
+
+    Args:
+        directory: where they lie.
+        documented: refuse those that lack what only people need: owner, purpose, examples, units.
+
+    Raises:
+        ContractError: with every problem of every file, or two contracts for one topic.
+    """
+    return load_files(sorted(directory.glob("*/*.yaml")), documented=documented)
+
+
+def load_files(paths: Sequence[Path], *, documented: bool = True) -> tuple[Contract, ...]:
+    """Read contracts, in order of topic; ``documented`` as in ``load_contracts``.
 
     Raises:
         ContractError: with every problem of every file, or two contracts for one topic.
     """
     contracts: list[Contract] = []
     problems: list[Problem] = []
-    for path in sorted(directory.glob("*/*.yaml")):
+    for path in paths:
         try:
-            contracts.append(load_contract(path))
+            contracts.append(load_contract(path, documented=documented))
         except ContractError as error:
             problems += error.problems
     problems += _repeated_topics(contracts)
@@ -44,14 +60,16 @@ def load_contracts(directory: Path = DIRECTORY) -> tuple[Contract, ...]:
     return tuple(sorted(contracts, key=lambda contract: contract.topic))
 
 
-def load_contract(path: Path) -> Contract:
-    """Read one contract.
+def load_contract(path: Path, *, documented: bool = True) -> Contract:
+    """Read one contract; ``documented`` as in ``load_contracts``.
 
     Raises:
         ContractError: with every problem of the file.
     """
     source = YamlSource(path)
-    problems = list(_violations_of_the_standard(source)) or list(_violations_of_ours(source))
+    problems = list(_violations_of_the_standard(source)) or list(_violations_of_structure(source))
+    if documented and not problems:
+        problems = list(_violations_of_documentation(source))
     if problems:
         raise ContractError(sorted(problems))
     return _contract(path, OpenDataContractStandard.model_validate(source.content))
@@ -69,7 +87,7 @@ def _violations_of_the_standard(source: YamlSource) -> Iterator[Problem]:
         yield source.problem(tuple(cause.absolute_path), cause.message)
 
 
-def _violations_of_ours(source: YamlSource) -> Iterator[Problem]:
+def _violations_of_structure(source: YamlSource) -> Iterator[Problem]:
     content = source.content
     tables = content.get("schema") or []
     if len(tables) != 1:
@@ -80,9 +98,62 @@ def _violations_of_ours(source: YamlSource) -> Iterator[Problem]:
     if table.get("physicalName") != topic:
         yield source.problem((*SCHEMA, "physicalName"), f"must be the topic, <domain>.<name>: {topic}")
     fields = table.get("properties") or []
+    yield from _violations_of_freshness(source)
     yield from _violations_of_fields(source, fields, (*SCHEMA, "properties"))
     yield from _violations_of_key(source, fields)
     yield from _violations_of_times(source, table, fields)
+
+
+def _violations_of_documentation(source: YamlSource) -> Iterator[Problem]:
+    for section, key, what in (
+        ("description", "purpose", "what the events are for"),
+        ("team", "name", "who owns them"),
+    ):
+        if not (source.content.get(section) or {}).get(key):
+            yield source.problem((section,), f"needs '{section}.{key}', which says {what}")
+    if "completeness" not in _service_levels(source):
+        message = "needs the property 'completeness', such as value: 100 and unit: percent"
+        yield source.problem(("slaProperties",), message)
+    table = source.content["schema"][0]
+    index, compatibility = _custom_properties(table).get("compatibility", (None, None))
+    if index is None:
+        yield source.problem(
+            SCHEMA, "needs the custom property 'compatibility', which says how it may evolve: backward"
+        )
+    elif compatibility not in COMPATIBILITIES:
+        message = f"the compatibility '{compatibility}' is unknown; use one of {', '.join(COMPATIBILITIES)}"
+        yield source.problem((*SCHEMA, "customProperties", index, "value"), message)
+    yield from _undocumented_fields(source, table["properties"], (*SCHEMA, "properties"))
+
+
+def _undocumented_fields(source: YamlSource, fields: Sequence[Any], location: Location) -> Iterator[Problem]:
+    for index, field in enumerate(fields):
+        place = (*location, index)
+        name, logical_type = field["name"], field.get("logicalType")
+        if not field.get("description"):
+            yield source.problem(place, f"the field '{name}' needs a 'description'")
+        if not field.get("examples") and logical_type not in ("array", "object"):
+            yield source.problem(place, f"the field '{name}' needs 'examples' with at least one value")
+        if logical_type in NUMBERS and "unit" not in _custom_properties(field):
+            message = f"the number '{name}' needs the custom property 'unit', such as 'EUR' or 'units'"
+            yield source.problem(place, message)
+        yield from _undocumented_fields(source, field.get("properties") or [], (*place, "properties"))
+        members = (field.get("items") or {}).get("properties") or []
+        yield from _undocumented_fields(source, members, (*place, "items", "properties"))
+
+
+def _violations_of_freshness(source: YamlSource) -> Iterator[Problem]:
+    levels = _service_levels(source)
+    if "freshness" not in levels:
+        yield source.problem(("slaProperties",), "needs the property 'freshness', such as value: 5 and unit: s")
+        return
+    index, level = levels["freshness"]
+    value, unit = level.get("value"), level.get("unit")
+    place = ("slaProperties", index)
+    if unit not in SECONDS:
+        yield source.problem((*place, "unit"), f"the unit '{unit}' is unknown; use one of {', '.join(SECONDS)}")
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        yield source.problem((*place, "value"), f"the freshness '{value}' must be a number above 0")
 
 
 def _violations_of_fields(source: YamlSource, fields: Sequence[Any], location: Location) -> Iterator[Problem]:
@@ -127,9 +198,7 @@ def _violations_of_key(source: YamlSource, fields: Sequence[Any]) -> Iterator[Pr
 
 
 def _violations_of_times(source: YamlSource, table: Any, fields: Sequence[Any]) -> Iterator[Problem]:
-    properties = {
-        custom["property"]: (index, custom["value"]) for index, custom in enumerate(table.get("customProperties") or [])
-    }
+    properties = _custom_properties(table)
     for name in ("watermarkDelay", "aheadTolerance"):
         index, value = properties.get(name, (None, None))
         if index is None:
@@ -152,6 +221,18 @@ def _violations_of_times(source: YamlSource, table: Any, fields: Sequence[Any]) 
         yield source.problem(place, f"the event time '{event_time}' must be a required field of type timestamp")
 
 
+def _custom_properties(holder: Any) -> dict[str, tuple[int, Any]]:
+    """Position and value of each custom property of a table or field."""
+    customs = holder.get("customProperties") or []
+    return {custom["property"]: (index, custom.get("value")) for index, custom in enumerate(customs)}
+
+
+def _service_levels(source: YamlSource) -> dict[str, tuple[int, Any]]:
+    """Position and content of each service level."""
+    levels = source.content.get("slaProperties") or []
+    return {level["property"]: (index, level) for index, level in enumerate(levels)}
+
+
 def _repeated_topics(contracts: Sequence[Contract]) -> Iterator[Problem]:
     first: dict[str, Contract] = {}
     for contract in contracts:
@@ -166,6 +247,7 @@ def _contract(path: Path, standard: OpenDataContractStandard) -> Contract:
     table: SchemaObject = standard.schema_[0]
     assert table.name is not None
     custom = {p.property: str(p.value) for p in table.customProperties or ()}
+    freshness = next(level for level in standard.slaProperties or () if level.property == "freshness")
     key = next(p.name or "" for p in table.properties or () if p.primaryKey)
     fields = tuple(_field(p) for p in table.properties or ())
     return Contract(
@@ -179,6 +261,7 @@ def _contract(path: Path, standard: OpenDataContractStandard) -> Contract:
         event_time=custom["eventTime"],
         watermark_delay=_duration(custom["watermarkDelay"]),
         ahead_tolerance=_duration(custom["aheadTolerance"]),
+        freshness=dt.timedelta(seconds=float(freshness.value or 0) * SECONDS[freshness.unit or ""]),
     )
 
 

@@ -55,7 +55,7 @@ class Appender:
         self._schema = pa.schema(self._delta.schema().to_arrow())
 
     def append(self, rows: Rows, batch: Batch) -> None:
-        """Append rows, whose columns are the table's, unless the table has the batch already."""
+        """Append rows unless the table has the batch already; columns that they lack are null."""
         application = batch.application(self._table.name)
         self._delta.update_incremental()
         if has_batch(self._delta, application, batch):
@@ -75,6 +75,9 @@ class Appender:
 
     def _partitions(self, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa.Table]]:
         """The rows of each partition, without the partition columns, which Delta keeps in the log."""
+        for field in self._schema:
+            if field.name not in rows.column_names:
+                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
         typed = rows.select(self._schema.names).cast(self._schema)
         names = list(self._table.partition_by)
         if not names:

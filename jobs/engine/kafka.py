@@ -1,5 +1,6 @@
 """Kafka as a source."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,16 +8,16 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.settings import Settings
 
+COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
+MILLISECOND = dt.timedelta(milliseconds=1)
+
 
 @dataclass(frozen=True)
 class Pace:
     """A micro-batch waits for this many records, but not longer than this."""
 
     records: int
-    longest: str
-
-
-COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
+    longest: dt.timedelta
 
 
 def records(
@@ -28,7 +29,7 @@ def records(
     """
     options: dict[str, int | str] = {}
     if pace:
-        options = {"minOffsetsPerTrigger": pace.records, "maxTriggerDelay": pace.longest}
+        options = {"minOffsetsPerTrigger": pace.records, "maxTriggerDelay": f"{pace.longest // MILLISECOND}ms"}
     return (
         session.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import RemoveAction
 from pyspark.sql import DataFrame
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
@@ -41,7 +43,7 @@ class OpenWindows:
 
 
 class MartWriter:
-    """Upserts micro-batches into one mart; it is the mart's only writer, but others may rewrite its files between."""
+    """Upserts micro-batches into one mart; others may rewrite its files between, or write to it at the same time."""
 
     def __init__(self, mart: Mart, lake: str) -> None:
         self.mart = mart
@@ -50,12 +52,21 @@ class MartWriter:
         self._schema = pa.schema(DeltaTable(mart.table.url(lake)).schema().to_arrow())
         self._open: OpenWindows | None = None
 
+    @retry(
+        retry=retry_if_exception_type(CommitFailedError),
+        wait=wait_random_exponential(multiplier=0.02, max=1),
+        stop=stop_after_attempt(20),
+        reraise=True,
+    )
     def upsert(self, partial: Rows, batch: Batch) -> None:
         """Merge a batch's measures into the mart, unless the mart has the batch already.
 
         Args:
             partial: one row per window and dimensions, with the mart's columns in order.
             batch: the micro-batch that they are computed from.
+
+        Raises:
+            CommitFailedError: twenty times in a row, another application committed first.
         """
         self._table.update_incremental()
         if has_batch(self._table, batch.application(self.mart.name), batch):

@@ -1,5 +1,6 @@
 import datetime as dt
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -177,3 +178,19 @@ def test_rows_are_appended_once_by_either_writer(spark: SparkSession, lake: str,
         writer.append(attempt, batch(3))
 
     assert DeltaTable(table.url(lake)).to_pyarrow_table().num_rows == 1
+
+
+def test_two_applications_that_write_at_the_same_time_lose_nothing(lake: str) -> None:
+    count = 25
+
+    def write(application: str) -> None:
+        writer = MartWriter(MART, lake)
+        for number in range(count):
+            writer.upsert(in_memory([row(NOON, "DE", 1, 2, 2, 2)]), Batch(application, number, NOON - MINUTE))
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(write, application) for application in ("one", "other", "third")]:
+            done.result()
+
+    (total,) = DeltaTable(MART.table.url(lake)).to_pyarrow_table().to_pylist()
+    assert (total["orders"], total["gross"]) == (3 * count, 6 * count)

@@ -21,6 +21,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
 from jobs.settings import CHECKOUT, Settings
+from schemas import load_contracts
 from stack import broker
 
 TOPIC = "marketplace.orders"
@@ -50,7 +51,7 @@ def free_port_pair() -> int:
 
 @contextmanager
 def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
-    """Settings of a home with its own broker, which has the topic of the orders."""
+    """Settings of a home with its own broker, which has every topic; that of the orders with so many partitions."""
     settings = Settings(home=home, kafka_port=free_port_pair())
     broker.prepare(settings)
     with (home / "broker.log").open("w") as log:
@@ -60,6 +61,7 @@ def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
         admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
         admin.create_topics([NewTopic(TOPIC, partitions, 1)])
         admin.close()
+        broker.create_topics(settings.bootstrap_servers, [contract.topic for contract in load_contracts()])
         yield settings
     finally:
         process.kill()

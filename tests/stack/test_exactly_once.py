@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
+from quality.judgement import rule_of
 from stack.produce import producer
 from stack.traffic import Message, order_messages
 from tests.scale import scaled
@@ -217,6 +218,11 @@ def assert_equal_to_the_truth(lake: Lake, ledger: Ledger) -> None:
     assert len(bronze) == len(bronze.drop_duplicates()) == ledger.produced
     assert sorted(lake.table(SILVER, ["event_id"])["event_id"].to_pylist()) == sorted(ledger.events)
     assert lake.count("quarantine/marketplace_orders") == ledger.refused
+
+    refused = lake.table("quarantine/marketplace_orders", ["reasons"])["reasons"].to_pylist()
+    rules = lake.table("ops/quality_by_minute", ["rule", "refused"]).group_by("rule").aggregate([("refused", "sum")])
+    counted = dict(zip(rules["rule"].to_pylist(), rules["refused_sum"].to_pylist(), strict=True))
+    assert counted == Counter(rule_of(reason) for reasons in refused for reason in reasons)
 
     rows = lake.table(SALES).to_pylist()
     cells = ledger.sales()

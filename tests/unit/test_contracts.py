@@ -40,7 +40,19 @@ def line_of(path: Path, text: str) -> int:
 
 
 def test_every_contract_that_ships_is_right() -> None:
-    assert [contract.topic for contract in load_contracts()] == ["marketplace.orders"]
+    assert [contract.topic for contract in load_contracts()] == [
+        "marketplace.clickstream",
+        "marketplace.customers",
+        "marketplace.inventory",
+        "marketplace.orders",
+        "marketplace.payments",
+        "marketplace.reviews",
+        "marketplace.vendors",
+        "travel.bookings",
+        "travel.customers",
+        "travel.payments",
+        "travel.searches",
+    ]
 
 
 def test_a_contract_gives_what_the_stream_needs() -> None:
@@ -51,6 +63,7 @@ def test_a_contract_gives_what_the_stream_needs() -> None:
     assert (contract.key, contract.event_time) == ("event_id", "event_time")
     assert contract.watermark_delay == dt.timedelta(minutes=10)
     assert contract.ahead_tolerance == dt.timedelta(hours=1)
+    assert contract.freshness == dt.timedelta(seconds=5)
 
 
 def test_money_is_decimal() -> None:
@@ -117,6 +130,32 @@ def test_the_topic_follows_from_domain_and_name(changed: Callable[[str, str], Pa
         line_of(path, "shop.orders"),
         "must be the topic, <domain>.<name>: marketplace.orders",
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  purpose: >-", "  intent: >-", "needs 'description.purpose', which says what the events are for"),
+        ("team:\n  name: Marketplace", "team:\n  id: marketplace", "needs 'team.name', which says who owns them"),
+        ("property: completeness", "property: complete", "needs the property 'completeness', such as value: 100"),
+        ("property: freshness", "property: fresh", "needs the property 'freshness', such as value: 5 and unit: s"),
+        ("unit: s\n", "unit: parsec\n", "the unit 'parsec' is unknown; use one of s, min, h"),
+        ("value: 5\n", "value: 0\n", "the freshness '0' must be a number above 0"),
+        ("property: compatibility", "property: evolution", "needs the custom property 'compatibility'"),
+        ("value: backward", "value: whatever", "the compatibility 'whatever' is unknown; use one of backward"),
+        ("examples: [DE]", "tags: [DE]", "the field 'country' needs 'examples' with at least one value"),
+        ("property: unit", "property: measure", "the number 'quantity' needs the custom property 'unit'"),
+        ("description: Units of the product.", "tags: []", "the field 'quantity' needs a 'description'"),
+    ],
+)
+def test_what_people_need_is_asked_for(changed: Callable[[str, str], Path], old: str, new: str, message: str) -> None:
+    assert problem_of(changed(old, new))[1].startswith(message)
+
+
+def test_what_only_people_need_may_lack_in_an_earlier_version(changed: Callable[[str, str], Path]) -> None:
+    path = changed("property: compatibility", "property: evolution")
+
+    assert load_contract(path, documented=False).topic == "marketplace.orders"
 
 
 def test_the_standard_itself_is_checked(changed: Callable[[str, str], Path]) -> None:

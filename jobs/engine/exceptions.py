@@ -1,0 +1,5 @@
+"""What stops a job before it reads an event."""
+
+
+class IncompatibleTableError(Exception):
+    """A table has columns that cannot become what its declaration says; nothing has been changed."""

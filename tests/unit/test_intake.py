@@ -1,0 +1,83 @@
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from jobs.engine.batch import EPOCH, Batch
+from jobs.engine.deduplicate import Arrivals, Sifted
+from jobs.engine.identities import Identities
+from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
+from jobs.marts import Mart
+
+
+@pytest.fixture
+def sifted() -> Sifted:
+    """Four records: two new events, one late, one refused."""
+    numbers = np.arange(4)
+    arrivals = Arrivals(
+        partitions=numbers * 0,
+        offsets=numbers,
+        times=numbers,
+        identities=Identities.of(pa.chunked_array([["a", "b", "c", "d"]])),
+        is_accepted=np.array([True, True, True, False]),
+    )
+    is_late = np.array([False, False, True, False])
+    return Sifted(arrivals, is_new=np.array([True, True, False, False]), is_late=is_late)
+
+
+def rows(mart: Mart, lake: Path) -> list[dict[str, object]]:
+    """The mart's rows, without their minutes, which the clock gives."""
+    table = DeltaTable(mart.table.url(str(lake))).to_pyarrow_table()
+    sums = table.group_by(list(mart.dimensions)).aggregate([(measure.name, "sum") for measure in mart.measures])
+    renamed = sums.rename_columns([*mart.dimensions, *(measure.name for measure in mart.measures)])
+    return sorted(renamed.to_pylist(), key=str)
+
+
+def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sifted) -> None:
+    writer = IntakeWriter(str(tmp_path))
+
+    writer.count_records("shop.orders", sifted, Batch("query", 0, EPOCH))
+    writer.count_records("shop.orders", sifted, Batch("query", 1, EPOCH))
+
+    assert rows(INTAKE_BY_MINUTE, tmp_path) == [
+        {"entity": "shop.orders", "input": 8, "accepted": 4, "refused": 2, "late": 2, "duplicates": 0}
+    ]
+
+
+def test_a_batch_that_runs_again_counts_once(tmp_path: Path) -> None:
+    batch = Batch("query", 7, EPOCH)
+
+    for writer in (IntakeWriter(str(tmp_path)), IntakeWriter(str(tmp_path))):
+        writer.count_rules("shop.orders", {"missing: vendor": 3, "below_minimum: price": 1}, batch)
+
+    assert rows(QUALITY_BY_MINUTE, tmp_path) == [
+        {"entity": "shop.orders", "rule": "below_minimum: price", "refused": 1},
+        {"entity": "shop.orders", "rule": "missing: vendor", "refused": 3},
+    ]
+
+
+def test_queries_of_one_application_count_at_the_same_time(tmp_path: Path, sifted: Sifted) -> None:
+    writer = IntakeWriter(str(tmp_path))
+
+    def count(entity: str) -> None:
+        for number in range(20):
+            writer.count_records(entity, sifted, Batch(f"live-{entity}", number, EPOCH))
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(count, entity) for entity in ("shop.orders", "shop.payments", "trip.bookings")]:
+            done.result()
+
+    assert [row["input"] for row in rows(INTAKE_BY_MINUTE, tmp_path)] == [80, 80, 80]
+
+
+def test_the_minute_is_that_of_processing(tmp_path: Path, sifted: Sifted) -> None:
+    before = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
+
+    IntakeWriter(str(tmp_path)).count_records("shop.orders", sifted, Batch("query", 0, EPOCH))
+
+    (row,) = DeltaTable(INTAKE_BY_MINUTE.table.url(str(tmp_path))).to_pyarrow_table().to_pylist()
+    assert before <= row["minute"] <= dt.datetime.now(dt.UTC)
