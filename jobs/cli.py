@@ -1,14 +1,24 @@
 """The command line `sluice`."""
 
+import datetime as dt
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from jobs.engine.exceptions import IncompatibleTableError
 from jobs.settings import settings
-from schemas import Contract, ContractError, Problem, load_contract, load_contracts
+from schemas import (
+    DefinitionError,
+    Problem,
+    broken_promises,
+    earlier_contracts,
+    load_contracts,
+    load_files,
+)
 from stack.exceptions import StackError
 
 app = typer.Typer(
@@ -31,6 +41,10 @@ COLUMNS = {
     "rows_late": "late",
     "watermark": "watermark",
 }
+
+
+quarantine = typer.Typer(no_args_is_help=True, help="Show what was refused, and why.")
+app.add_typer(quarantine, name="quarantine")
 
 
 @app.command()
@@ -82,7 +96,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 @app.command()
 def run(
     jobs: Annotated[list[str], typer.Argument(help="Jobs to run: bronze, live.", metavar="JOB...")],
-    domain: Annotated[str | None, typer.Option(help="Only this domain's entities, such as marketplace.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Run live for this domain only, such as marketplace.")] = None,
     available_now: Annotated[bool, typer.Option("--available-now", help="Process what is there, then end.")] = False,
 ) -> None:
     """Run jobs in one Spark application, in the foreground, until SIGTERM or Ctrl-C."""
@@ -91,6 +105,8 @@ def run(
     unknown = [name for name in jobs if name not in JOBS]
     if unknown:
         raise typer.BadParameter(f"there is no job {', '.join(unknown)}; there are {', '.join(JOBS)}")
+    if domain is not None and domain not in (domains := sorted({contract.domain for contract in load_contracts()})):
+        raise typer.BadParameter(f"there is no domain {domain}; there are {', '.join(domains)}")
     run(jobs, settings(), domain=domain, available_now=available_now)
 
 
@@ -124,30 +140,113 @@ def produce(
 
 @app.command()
 def check(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Contracts; default: all that ship.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(exists=True, help="Contracts and suites; default: all that ship.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Refuse what breaks this earlier version: a git revision or a folder."),
+    ] = None,
 ) -> None:
-    """Check contracts; prints `file:line: what is wrong and how to mend it` and ends with 1 if anything is."""
-    problems: list[Problem] = []
-    checked: list[Contract] = []
+    """Check contracts and suites; prints `file:line: what is wrong and how to mend it`, ends with 1 if anything is."""
+    from jobs.tables import tables
+    from quality.suite import load_suite_files, load_suites
+
+    problems: Sequence[Problem] = ()
     try:
-        if paths is None:
-            checked += load_contracts()
-    except ContractError as error:
-        problems += error.problems
-    for path in _contracts(paths or []):
-        try:
-            checked.append(load_contract(path))
-        except ContractError as error:
-            problems += error.problems
+        contracts, files = load_contracts(), _definitions(paths or [])
+        checked = load_files(files["contract"]) if paths else contracts
+        columns = {name: table.schema.names for name, table in tables(contracts).items()}
+        suites = load_suite_files(files["suite"], columns) if paths else load_suites(columns)
+        if against is not None:
+            problems = list(broken_promises(earlier_contracts(against), checked, whole=not paths))
+    except DefinitionError as error:
+        problems = error.problems
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{len(checked)} {'contract is' if len(checked) == 1 else 'contracts are'} right.")
+    typer.echo(f"{_counted(len(checked), 'contract')} and {_counted(len(suites), 'suite')} are right.")
 
 
-def _contracts(paths: list[Path]) -> list[Path]:
-    return [file for path in paths for file in (sorted(path.rglob("*.yaml")) if path.is_dir() else [path])]
+@app.command()
+def validate(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[LAYER.TABLE]...", help="Default: all.")] = None,
+) -> None:
+    """Hold whole tables against their suites with Great Expectations; ends with 1 if a critical one fails."""
+    from jobs.engine.session import spark_session
+    from jobs.validate import suites, validate
+
+    known = suites(load_contracts())
+    if unknown := [name for name in names or () if name not in known]:
+        raise typer.BadParameter(f"there is no suite for {', '.join(unknown)}; there are {', '.join(known)}")
+    session = spark_session(settings(), name="sluice-validate")
+    report = validate(session, names or (), settings())
+    session.stop()
+    failed = [verdict for verdict in report.verdicts if not verdict.success]
+    for verdict in failed:
+        rows = f"{verdict.unexpected:,} of {verdict.evaluated:,} rows" if verdict.evaluated else "failed"
+        typer.echo(f"{verdict.severity}: {verdict.table}: {verdict.description} ({verdict.error or rows})")
+    held = len(report.verdicts) - len(failed)
+    typer.echo(f"{held} of {_counted(len(report.verdicts), 'expectation')} hold. Data Docs: {report.data_docs}")
+    if any(verdict.severity == "critical" for verdict in failed):
+        raise typer.Exit(1)
+
+
+@quarantine.command("list")
+def quarantine_list() -> None:
+    """Count what was refused of each entity, with the most frequent reasons."""
+    from jobs.quarantine import summarize
+
+    summaries = [summarize(contract, settings().lake_url) for contract in load_contracts()]
+    rows = [
+        {
+            "entity": summary.topic,
+            "records": f"{summary.records:,}",
+            "oldest": _moment(summary.oldest),
+            "newest": _moment(summary.newest),
+            "reasons": ", ".join(f"{rule} ({count:,})" for rule, count in summary.rules.most_common(3)) or None,
+        }
+        for summary in summaries
+    ]
+    typer.echo(_table(rows, {name: name for name in rows[0]}))
+
+
+@quarantine.command("show")
+def quarantine_show(
+    entity: Annotated[str, typer.Argument(metavar="DOMAIN.ENTITY")],
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    rule: Annotated[str | None, typer.Option(help="Only reasons that begin so: missing, 'missing: vendor_id'.")] = None,
+) -> None:
+    """Show refused records as they came, with their reasons."""
+    from jobs.quarantine import newest_records
+
+    contracts = {contract.topic: contract for contract in load_contracts()}
+    if entity not in contracts:
+        raise typer.BadParameter(f"there is no contract for {entity}; there are {', '.join(contracts)}")
+    for record in newest_records(contracts[entity], settings().lake_url, count=limit, rule=rule):
+        value = record["value"]
+        typer.echo(f"{_moment(record['timestamp'])}  partition {record['partition']}, offset {record['offset']:,}")
+        for reason in record["reasons"]:
+            typer.echo(f"  {reason}")
+        typer.echo(f"  {'no value' if value is None else value.decode(errors='backslashreplace')}\n")
+
+
+def _moment(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _definitions(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The YAML files at or below some paths: contracts, and suites, which have expectations."""
+    found: dict[str, list[Path]] = {"contract": [], "suite": []}
+    for file in [file for path in paths for file in (sorted(path.rglob("*.yaml")) if path.is_dir() else [path])]:
+        is_suite = any(line.startswith("expectations:") for line in file.read_text(errors="replace").splitlines())
+        found["suite" if is_suite else "contract"].append(file)
+    return found
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
@@ -166,7 +265,7 @@ def main() -> None:
     """Run the command line; what a user must mend is told without a traceback."""
     try:
         app()
-    except (StackError, ContractError) as error:
+    except (StackError, DefinitionError, IncompatibleTableError) as error:
         sys.exit(f"sluice: {error}")
 
 

@@ -1,0 +1,109 @@
+"""Validate tables with Great Expectations, on demand: verdicts, Data Docs, and rows in ``ops/quality_results``."""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import SparkSession
+from pyspark.sql.types import BooleanType, LongType, StringType, StructField, StructType, TimestampType
+
+from jobs.engine.table import Table
+from jobs.settings import Settings
+from jobs.tables import tables
+from quality.contract_rules import contract_expectations
+from quality.suite import Suite, load_suites
+from quality.validation import Validator, Verdict
+from schemas import Contract, load_contracts
+
+
+def _column(name: str, data_type: StringType | LongType | BooleanType | TimestampType, comment: str) -> StructField:
+    return StructField(name, data_type, metadata={"comment": comment})
+
+
+RESULTS = Table(
+    layer="ops",
+    name="quality_results",
+    schema=StructType(
+        [
+            _column("validated_at", TimestampType(), "When the run began, UTC; the same for all of its results."),
+            _column("table", StringType(), "The table, <layer>.<name>."),
+            _column("version", LongType(), "Version of the table that was validated."),
+            _column("expectation", StringType(), "Type of the expectation, as Great Expectations calls it."),
+            _column("severity", StringType(), "critical, warning or info."),
+            _column("description", StringType(), "The rule in a sentence."),
+            _column("arguments", StringType(), "Arguments of the expectation, as JSON."),
+            _column("success", BooleanType(), "Whether the table is as expected."),
+            _column("evaluated", LongType(), "Rows that were looked at; empty for an expectation of the whole table."),
+            _column("unexpected", LongType(), "Rows that are not as expected."),
+            _column("error", StringType(), "Why the expectation could not be evaluated; empty where it could."),
+        ]
+    ),
+    description="What Great Expectations found in each table, one row per run and expectation.",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdicts of one run, and the page that shows them."""
+
+    verdicts: tuple[Verdict, ...]
+    data_docs: Path
+
+
+def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
+    """The suite of every table that has one, by the table's name: what its contract says, and its file.
+
+    Raises:
+        SuiteError: with every problem of every suite.
+    """
+    columns = {name: table.schema.names for name, table in tables(contracts).items()}
+    found = {suite.table: suite for suite in load_suites(columns)}
+    for contract in contracts:
+        name = f"silver.{contract.name}"
+        written = found[name].expectations if name in found else ()
+        found[name] = Suite(contract.path, name, (*contract_expectations(contract), *written))
+    return dict(sorted(found.items()))
+
+
+def validate(session: SparkSession, names: Sequence[str], settings: Settings) -> Report:
+    """Hold tables against their suites.
+
+    Args:
+        session: reads the tables.
+        names: tables, ``<layer>.<name>``, that have a suite; all that have one and exist, where there is none.
+        settings: where the lake is.
+
+    Raises:
+        DefinitionError: a contract or suite is wrong.
+    """
+    contracts = load_contracts()
+    known = tables(contracts)
+    chosen = {name: suite for name, suite in suites(contracts).items() if not names or name in names}
+    at = dt.datetime.now(dt.UTC)
+    validator = Validator(settings.home / "quality")
+    verdicts: list[Verdict] = []
+    for name, suite in chosen.items():
+        url = known[name].url(settings.lake_url)
+        if not DeltaTable.is_deltatable(url):
+            continue
+        # One version for all expectations, whatever the jobs commit in the meantime.
+        version = DeltaTable(url).version()
+        rows = session.read.format("delta").option("versionAsOf", version).load(url)
+        found = validator.validate(suite, rows)
+        _record(found, version, at, settings)
+        verdicts += found
+    return Report(tuple(verdicts), validator.data_docs)
+
+
+def _record(verdicts: Sequence[Verdict], version: int, at: dt.datetime, settings: Settings) -> None:
+    rows = [
+        vars(verdict) | {"validated_at": at, "version": version, "arguments": json.dumps(verdict.arguments)}
+        for verdict in verdicts
+    ]
+    table = RESULTS.create(settings.lake_url)
+    schema = pa.schema(table.schema().to_arrow())
+    write_deltalake(table, pa.Table.from_pylist(rows, schema=schema), mode="append")

@@ -1,0 +1,115 @@
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from jobs.engine.batch import Batch
+from jobs.engine.commit import Appender
+from jobs.live import silver_table
+from jobs.settings import Settings
+from jobs.validate import RESULTS, Report, validate
+from schemas import Contract, load_contracts
+
+NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+REVIEWS = "silver.marketplace_reviews"
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Contract:
+    return next(contract for contract in load_contracts() if contract.topic == "marketplace.reviews")
+
+
+def review(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"event-{number}",
+        "event_type": "submitted",
+        "event_time": NOON,
+        "review_id": f"review-{number}",
+        "order_id": "order-1",
+        "product_id": "product-1",
+        "vendor_id": "vendor-1",
+        "customer_id": None,
+        "rating": 4,
+        "text": "Fine.",
+        "partition": 0,
+        "offset": number,
+        "timestamp": NOON,
+        **changes,
+    }
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path)
+
+
+def run(spark: SparkSession, settings: Settings, contract: Contract, *rows: dict[str, Any]) -> Report:
+    batch = Batch("query", 0, NOON)
+    Appender(silver_table(contract), settings.lake_url).append(pa.Table.from_pylist(list(rows)), batch)
+    return validate(spark, [], settings)
+
+
+def test_right_rows_are_as_expected(spark: SparkSession, settings: Settings, reviews: Contract) -> None:
+    report = run(spark, settings, reviews, review(1), review(2, rating=1), review(3, customer_id="c", text=None))
+
+    assert [verdict for verdict in report.verdicts if not verdict.success] == []
+    assert {verdict.table for verdict in report.verdicts} == {REVIEWS}
+
+
+def test_wrong_rows_are_counted_per_rule(spark: SparkSession, settings: Settings, reviews: Contract) -> None:
+    report = run(
+        spark,
+        settings,
+        reviews,
+        review(1),
+        review(1),
+        review(2, rating=7),
+        review(3, event_type="burned"),
+        review(4, rating=1, text=None),
+        review(5, vendor_id=None),
+        review(6, event_time=NOON + dt.timedelta(hours=2)),
+    )
+
+    failed = {verdict.description: verdict for verdict in report.verdicts if not verdict.success}
+    assert {description: verdict.unexpected for description, verdict in failed.items()} == {
+        "Every event is in silver once.": 2,
+        "No event is more than 1:00:00 ahead of its arrival.": 1,
+        "event_type is one of those that the contract lists.": 1,
+        "Every event has vendor_id.": 1,
+        "rating is within the limits of the contract.": 1,
+        "Who rates low says why.": 1,
+    }
+    assert failed["Who rates low says why."].severity == "info"
+    assert all(verdict.error is None for verdict in report.verdicts)
+
+
+def test_verdicts_are_kept_with_the_version_of_the_table(
+    spark: SparkSession, settings: Settings, reviews: Contract
+) -> None:
+    report = run(spark, settings, reviews, review(1, rating=7))
+
+    rows = DeltaTable(RESULTS.url(settings.lake_url)).to_pyarrow_table().to_pylist()
+    assert len(rows) == len(report.verdicts)
+    (rating,) = (row for row in rows if row["description"].startswith("rating"))
+    assert (rating["success"], rating["unexpected"], rating["evaluated"], rating["version"]) == (False, 1, 1, 1)
+
+
+def test_data_docs_show_every_suite_and_result(spark: SparkSession, settings: Settings, reviews: Contract) -> None:
+    report = run(spark, settings, reviews, review(1, rating=7))
+
+    assert "marketplace_reviews" in report.data_docs.read_text()
+    pages = list((report.data_docs.parent / "validations").rglob("*.html"))
+    assert len(pages) == 1
+    assert "Who rates low says why." in pages[0].read_text()
+
+
+def test_only_the_tables_that_are_named_are_validated(
+    spark: SparkSession, settings: Settings, reviews: Contract
+) -> None:
+    run(spark, settings, reviews, review(1))
+
+    assert validate(spark, ["silver.marketplace_orders"], settings).verdicts == ()

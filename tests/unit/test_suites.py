@@ -1,0 +1,151 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.tables import tables
+from jobs.validate import suites
+from quality.contract_rules import contract_expectations
+from quality.suite import load_suite_files, load_suites
+from schemas import SuiteError, load_contracts
+
+CONTRACTS = load_contracts()
+COLUMNS = {name: table.schema.names for name, table in tables(CONTRACTS).items()}
+SUITE = """name: silver.marketplace_reviews
+expectations:
+  - type: expect_column_values_to_be_between
+    severity: warning
+    description: A rating is 1 to 5.
+    kwargs:
+      column: rating
+      min_value: 1
+"""
+
+Problems = Callable[..., list[tuple[int, str]]]
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Problems:
+    """Lines and messages of what is wrong with the suite above once a piece of it is replaced."""
+
+    def find(old: str = "", new: str = "") -> list[tuple[int, str]]:
+        assert old in SUITE
+        path = tmp_path / "silver" / "marketplace_reviews.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(SUITE.replace(old, new, 1))
+        try:
+            load_suite_files([path], COLUMNS)
+        except SuiteError as error:
+            return [(problem.line, problem.message) for problem in error.problems]
+        return []
+
+    return find
+
+
+def test_every_suite_that_ships_is_right() -> None:
+    assert {suite.table for suite in load_suites(COLUMNS)} >= {f"silver.{contract.name}" for contract in CONTRACTS}
+
+
+def test_a_right_suite_has_no_problem(problems: Problems) -> None:
+    assert problems() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        (
+            "expect_column_values_to_be_between",
+            "expect_magic",
+            3,
+            "the expectation 'expect_magic' is unknown; use one of",
+        ),
+        (
+            "severity: warning",
+            "severity: huge",
+            4,
+            "the severity 'huge' is unknown; use one of critical, warning, info",
+        ),
+        ("    description: A rating is 1 to 5.\n", "", 3, "needs a 'description', the rule in a sentence"),
+        ("column: rating", "column: stars", 7, "there is no column 'stars'; there are event_id, event_type"),
+        (
+            "min_value: 1",
+            "min_value: 1\n      row_condition: {type: comparison, column: {name: mood}, operator: '==', parameter: 1}",
+            9,
+            "there is no column 'mood'",
+        ),
+        ("min_value: 1", "minimum: 1", 8, "minimum: extra fields not permitted"),
+        (
+            "      min_value: 1\n",
+            "",
+            6,
+            "expect_column_values_to_be_between: min_value and max_value cannot",
+        ),
+        (
+            "kwargs:\n      column: rating\n      min_value: 1",
+            "kwargs: none",
+            3,
+            "is no expectation; give it",
+        ),
+        ("severity: warning", "severity: warning\n    mood: good", 5, "the key 'mood' is unknown; an expectation has"),
+        ("name: silver.marketplace_reviews", "name: silver.reviews", 1, "the name must be that of the file"),
+        (
+            "name: silver.marketplace_reviews",
+            "name: silver.marketplace_reviews\nowner: me",
+            2,
+            "the key 'owner' is unknown",
+        ),
+        ("expectations:", "expected:", 2, "the key 'expected' is unknown; a suite has 'name' and 'expectations'"),
+        ("expectations:\n", "expectations: [\n", 3, "is not valid YAML"),
+    ],
+)
+def test_a_mistake_has_its_line_and_says_what_is_wrong(
+    problems: Problems, old: str, new: str, line: int, message: str
+) -> None:
+    found = problems(old, new)
+
+    assert any(at == line and text.startswith(message) for at, text in found), found
+
+
+def test_a_suite_for_a_table_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gold" / "sales_by_year.yaml"
+    path.parent.mkdir()
+    path.write_text(SUITE.replace("silver.marketplace_reviews", "gold.sales_by_year"))
+
+    with pytest.raises(SuiteError, match=r"sales_by_year.yaml:1: there is no table gold.sales_by_year; there are"):
+        load_suite_files([path], COLUMNS)
+
+
+def test_check_tells_contracts_and_suites_apart(tmp_path: Path) -> None:
+    path = tmp_path / "silver" / "marketplace_reviews.yaml"
+    path.parent.mkdir()
+    path.write_text(SUITE)
+
+    result = CliRunner().invoke(app, ["check", str(tmp_path)])
+
+    assert (result.exit_code, result.output) == (0, "0 contracts and 1 suite are right.\n")
+
+
+def test_a_contract_says_what_silver_is_like() -> None:
+    (reviews,) = (contract for contract in CONTRACTS if contract.topic == "marketplace.reviews")
+
+    rules = {(rule["type"], rule["kwargs"].get("column")) for rule in contract_expectations(reviews)}
+
+    assert rules >= {
+        ("expect_column_values_to_be_unique", "event_id"),
+        ("expect_column_values_to_be_in_set", "event_type"),
+        ("expect_column_values_to_not_be_null", "product_id"),
+        ("expect_column_values_to_be_between", "rating"),
+        ("expect_column_value_lengths_to_be_between", "text"),
+        ("unexpected_rows_expectation", None),
+    }
+    assert ("expect_column_values_to_not_be_null", "text") not in rules
+
+
+def test_silver_is_held_against_its_contract_and_its_suite() -> None:
+    reviews = suites(CONTRACTS)["silver.marketplace_reviews"]
+
+    descriptions = [rule["description"] for rule in reviews.expectations]
+    assert descriptions[0] == "Every event is in silver once."
+    assert descriptions[-1] == "Who rates low says why."
