@@ -7,6 +7,7 @@ from typing import Any
 
 from pyspark.sql.streaming.query import StreamingQuery
 
+from jobs.engine.batch import EPOCH
 from jobs.settings import Settings
 
 
@@ -35,9 +36,15 @@ def _figures(progress: dict[str, Any], query: StreamingQuery) -> dict[str, Any]:
         "processed_rows_per_second": progress.get("processedRowsPerSecond"),
         "offsets_behind": sum(_offsets_behind(source) for source in progress["sources"]),
         "latest_event_time": progress.get("eventTime", {}).get("max"),
-        "watermark": progress.get("eventTime", {}).get("watermark"),
+        "watermark": _watermark(progress),
         "batch_seconds": progress.get("durationMs", {}).get("triggerExecution", 0) / 1000,
     }
+
+
+def _watermark(progress: dict[str, Any]) -> str | None:
+    """The watermark, once an event has moved it."""
+    watermark: str | None = progress.get("eventTime", {}).get("watermark")
+    return None if watermark is None or dt.datetime.fromisoformat(watermark) == EPOCH else watermark
 
 
 def _offsets_behind(source: dict[str, Any]) -> int:
