@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -237,11 +237,12 @@ def _moment(moment: dt.datetime | None) -> str | None:
 
 
 def _definitions(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """The YAML files at or below some paths: contracts, and suites, which have expectations."""
+    """The YAML files at or below some paths: suites, whose folder is a layer of the lake, and contracts."""
+    from jobs.engine.table import Layer
+
     found: dict[str, list[Path]] = {"contract": [], "suite": []}
     for file in [file for path in paths for file in (sorted(path.rglob("*.yaml")) if path.is_dir() else [path])]:
-        is_suite = any(line.startswith("expectations:") for line in file.read_text(errors="replace").splitlines())
-        found["suite" if is_suite else "contract"].append(file)
+        found["suite" if file.resolve().parent.name in get_args(Layer) else "contract"].append(file)
     return found
 
 

@@ -12,11 +12,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from jobs.bronze import RECORD
-from jobs.engine.batch import Batch, current_batch
+from jobs.engine.batch import MILLISECOND, Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
 from jobs.engine.deduplicate import Deduplication
 from jobs.engine.evolve import evolve
-from jobs.engine.kafka import MILLISECOND, Pace, records
+from jobs.engine.kafka import Pace, records
 from jobs.engine.query import POOL, Query, Trigger, start
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
-from pyspark.sql.types import BooleanType, LongType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import BooleanType, LongType, StringType, StructType, TimestampType
 
-from jobs.engine.table import Table
+from jobs.engine.table import Table, column
 from jobs.settings import Settings
 from jobs.tables import tables
 from quality.contract_rules import contract_expectations
@@ -19,27 +19,22 @@ from quality.suite import Suite, load_suites
 from quality.validation import Validator, Verdict
 from schemas import Contract, load_contracts
 
-
-def _column(name: str, data_type: StringType | LongType | BooleanType | TimestampType, comment: str) -> StructField:
-    return StructField(name, data_type, metadata={"comment": comment})
-
-
 RESULTS = Table(
     layer="ops",
     name="quality_results",
     schema=StructType(
         [
-            _column("validated_at", TimestampType(), "When the run began, UTC; the same for all of its results."),
-            _column("table", StringType(), "The table, <layer>.<name>."),
-            _column("version", LongType(), "Version of the table that was validated."),
-            _column("expectation", StringType(), "Type of the expectation, as Great Expectations calls it."),
-            _column("severity", StringType(), "critical, warning or info."),
-            _column("description", StringType(), "The rule in a sentence."),
-            _column("arguments", StringType(), "Arguments of the expectation, as JSON."),
-            _column("success", BooleanType(), "Whether the table is as expected."),
-            _column("evaluated", LongType(), "Rows that were looked at; empty for an expectation of the whole table."),
-            _column("unexpected", LongType(), "Rows that are not as expected."),
-            _column("error", StringType(), "Why the expectation could not be evaluated; empty where it could."),
+            column("validated_at", TimestampType(), "When the run began, UTC; the same for all of its results."),
+            column("table", StringType(), "The table, <layer>.<name>."),
+            column("version", LongType(), "Version of the table that was validated."),
+            column("expectation", StringType(), "Type of the expectation, as Great Expectations calls it."),
+            column("severity", StringType(), "critical, warning or info."),
+            column("description", StringType(), "The rule in a sentence."),
+            column("arguments", StringType(), "Arguments of the expectation, as JSON."),
+            column("success", BooleanType(), "Whether the table is as expected."),
+            column("evaluated", LongType(), "Rows that were looked at; empty for an expectation of the whole table."),
+            column("unexpected", LongType(), "Rows that are not as expected."),
+            column("error", StringType(), "Why the expectation could not be evaluated; empty where it could."),
         ]
     ),
     description="What Great Expectations found in each table, one row per run and expectation.",
@@ -65,7 +60,7 @@ def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
     for contract in contracts:
         name = f"silver.{contract.name}"
         written = found[name].expectations if name in found else ()
-        found[name] = Suite(contract.path, name, (*contract_expectations(contract), *written))
+        found[name] = Suite(name, (*contract_expectations(contract), *written))
     return dict(sorted(found.items()))
 
 

@@ -27,7 +27,6 @@ COLUMN_LISTS = ("column_list", "column_set")
 class Suite:
     """The expectations of one table, ``<layer>.<name>``; each is what Great Expectations takes as a configuration."""
 
-    path: Path
     table: str
     expectations: tuple[Mapping[str, Any], ...]
 
@@ -62,7 +61,7 @@ def load_suite_files(paths: Sequence[Path], tables: Mapping[str, Collection[str]
         found = sorted(_problems(source, tables))
         problems += found
         if not found:
-            suites.append(Suite(path, source.content["name"], tuple(source.content["expectations"])))
+            suites.append(Suite(source.content["name"], tuple(source.content["expectations"])))
     if problems:
         raise SuiteError(problems)
     return tuple(suites)

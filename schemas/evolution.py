@@ -4,8 +4,10 @@ Backward compatible means: every event that the old version accepts is accepted 
 silver keeps its name and meaning, so that a job restarts with the new version on tables and topics of the old one.
 """
 
+import io
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,16 @@ def earlier_contracts(source: str) -> tuple[Contract, ...]:
     if Path(source).is_dir():
         return load_contracts(Path(source), documented=False)
     archive = subprocess.run(
-        ["git", "-C", DIRECTORY, "archive", "--end-of-options", source], capture_output=True, check=False
+        ["git", "-C", DIRECTORY, "archive", "--format=zip", "--end-of-options", source],
+        capture_output=True,
+        check=False,
     )
     if archive.returncode != 0:
         message = f"there is no earlier version '{source}': it is neither a folder nor a git revision"
         raise ContractError([Problem(DIRECTORY, 1, f"{message} ({archive.stderr.decode().strip()})")])
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+        with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder)
         return load_contracts(Path(folder), documented=False)
 
 

@@ -71,9 +71,9 @@ DASHBOARD_AUTO_REFRESH_INTERVALS = [
     [300, "5 minutes"],
 ]
 
-# What moves keeps the browser busy with drawing: charts that slide to their new values every 2 s, menus that fade, and
-# above all a spinner in each chart, which took a fifth of the time until a dashboard was drawn. Dots that change twice
-# a second show just as well that there is more to come.
+# What moves keeps the browser busy with drawing: charts that slide to their new values every 2 s; menus that fade and a
+# spinner in each chart, which together took a fifth of the time until a dashboard was drawn. Dots that change twice a
+# second show just as well that there is more to come.
 DOT = """<circle cx="{x}" cy="5" r="4" fill="#2893B3"><animate attributeName="opacity" values="{opacities}" dur="1.5s"
  calcMode="discrete" repeatCount="indefinite"/></circle>"""
 DOTS = "".join(DOT.format(x=x, opacities=o) for x, o in ((5, "1;.3;.3"), (20, ".3;1;.3"), (35, ".3;.3;1")))

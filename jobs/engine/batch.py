@@ -7,7 +7,10 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from jobs.engine.offsets import Offsets, offsets_between
+
 EPOCH = dt.datetime.fromtimestamp(0, tz=dt.UTC)
+MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def current_batch(session: SparkSession, batch_id: int) -> Batch:
     assert query is not None, "the query runs while its batch does"
     execution = query._jsq.streamingQuery()
     milliseconds = execution.lastExecution().offsetSeqMetadata().batchWatermarkMs()
-    watermark = EPOCH + dt.timedelta(milliseconds=milliseconds)
+    watermark = EPOCH + milliseconds * MILLISECOND
     return Batch(query_id, batch_id, watermark, records=_records(execution))
 
 
@@ -45,15 +48,10 @@ def _records(execution: Any) -> int | None:
     started, ends = execution.committedOffsets(), execution.availableOffsets()
     if started.isEmpty():
         return None
-    start, end = _offsets(started), _offsets(ends)
-    return sum(
-        offset - start.get(topic, {}).get(partition, 0)
-        for topic, partitions in end.items()
-        for partition, offset in partitions.items()
-    )
+    return offsets_between(_offsets(started), _offsets(ends))
 
 
-def _offsets(progress: Any) -> dict[str, dict[str, int]]:
-    """The offset of each topic and partition; a query has one source."""
-    offsets: dict[str, dict[str, int]] = json.loads(progress.values().head().json())
+def _offsets(progress: Any) -> Offsets:
+    """The offsets of a query's one source."""
+    offsets: Offsets = json.loads(progress.values().head().json())
     return offsets

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
-MILLISECOND = dt.timedelta(milliseconds=1)
+from jobs.engine.batch import MILLISECOND
 
 
 def storage(url: str) -> pyarrow.fs.FileSystem:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.engine.batch import MILLISECOND
 from jobs.settings import Settings
 
 COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
-MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.engine.batch import EPOCH
+from jobs.engine.offsets import Offsets, offsets_between
 from jobs.settings import Settings
 
 
@@ -49,10 +50,5 @@ def _watermark(progress: dict[str, Any]) -> str | None:
 
 def _offsets_behind(source: dict[str, Any]) -> int:
     """Records that Kafka had when the micro-batch was planned and that are still to come, over all partitions."""
-    done: dict[str, dict[str, int]] = source.get("endOffset") or {}
-    latest: dict[str, dict[str, int]] = source.get("latestOffset") or done
-    return sum(
-        offset - done.get(topic, {}).get(partition, 0)
-        for topic, partitions in latest.items()
-        for partition, offset in partitions.items()
-    )
+    done: Offsets = source.get("endOffset") or {}
+    return offsets_between(done, source.get("latestOffset") or done)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deltalake import DeltaTable, Schema
-from pyspark.sql.types import StructType
+from pyspark.sql.types import DataType, StructField, StructType
 
 Layer = Literal["bronze", "silver", "quarantine", "gold", "ops"]
 
@@ -49,3 +49,8 @@ class Table:
         if not properties.items() <= table.metadata().configuration.items():
             table.alter.set_table_properties(properties)
         return table
+
+
+def column(name: str, data_type: DataType, description: str) -> StructField:
+    """A column with its description; every column may be null."""
+    return StructField(name, data_type, nullable=True, metadata={"comment": description})

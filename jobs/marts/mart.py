@@ -8,9 +8,9 @@ from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
-from jobs.engine.table import Layer, Table
+from jobs.engine.table import Layer, Table, column
 
 Merge = Literal["sum", "min", "max"]
 MERGE_SQL = {
@@ -60,9 +60,9 @@ class Mart:
     def table(self) -> Table:
         """The mart's table."""
         columns = [
-            _column(self.window, TimestampType(), f"Start of the window of {self.width.total_seconds():.0f} s, UTC."),
-            *(_column(name, StringType(), description) for name, description in self.dimensions.items()),
-            *(_column(m.name, m.data_type, f"{m.description} Unit: {m.unit}.") for m in self.measures),
+            column(self.window, TimestampType(), f"Start of the window of {self.width.total_seconds():.0f} s, UTC."),
+            *(column(name, StringType(), description) for name, description in self.dimensions.items()),
+            *(column(m.name, m.data_type, f"{m.description} Unit: {m.unit}.") for m in self.measures),
         ]
         return Table(
             layer=self.layer,
@@ -82,7 +82,3 @@ class Mart:
     def _aggregates(self) -> list[Column]:
         # Made once: to parse them again for every micro-batch takes as long as to compute them.
         return [F.expr(f"cast({m.formula} as {m.data_type.simpleString()})").alias(m.name) for m in self.measures]
-
-
-def _column(name: str, data_type: DataType, description: str) -> StructField:
-    return StructField(name, data_type, nullable=True, metadata={"comment": description})
