@@ -38,4 +38,5 @@ def is_running(settings: Settings) -> bool:
 
 
 def _sluice() -> list[str]:
-    return [sys.executable, "-m", "jobs.cli"]
+    # A page that somebody waits for goes first: it needs the processors for seconds, the stream is always there.
+    return [sys.executable, "-m", "stack.background", sys.executable, "-m", "jobs.cli"]

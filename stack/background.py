@@ -1,0 +1,30 @@
+"""``python -m stack.background COMMAND...``: become a command that works while nobody waits for the processors.
+
+Linux divides the processors between sessions before it looks at the nice values inside each (autogroups, man 7 sched).
+The whole system is one session under supervisord and a user's browser is another: only in a session of its own, with a
+nice value for the session, does a job yield to both.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+NICE = 10
+"""A tenth of what others get, where they want it; everything where they do not."""
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def yield_to_others() -> None:
+    """Give this process, and what it starts, a session of its own with a low share of the processors."""
+    # A leader of a process group, which supervisord makes of each program, cannot open a session.
+    os.setpgid(0, os.getpgid(os.getppid()))
+    os.setsid()
+    os.nice(NICE)
+    if AUTOGROUP.exists():
+        AUTOGROUP.write_text(str(NICE))
+
+
+if __name__ == "__main__":
+    yield_to_others()
+    os.execvp(sys.argv[1], sys.argv[1:])
