@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 Result = Mapping[str, Any]
 
 SCREEN = "screen.json"
+JUDGING = "judging.json"
 PLOT = "benchmarks.svg"
 ORDER = ("textbook", "sluice")
 TITLES = {"textbook": "Textbook", "sluice": "Sluice"}
@@ -34,6 +35,12 @@ after the other on the same machine, under the same load, each with a broker and
 - **Sluice**: `sluice run bronze live`.
 
 {results}
+## What judging costs
+
+`make bench` also runs Sluice in pairs under the same load: with every rule of contract and suite and their counts,
+and with none (`bench/unjudged.py`).
+
+{judging}
 ## On screen
 
 How long does a user wait? `make bench-screen` asks this of the system that `make up` has started, with Chromium.
@@ -66,11 +73,14 @@ Run it again with `make bench`; `python -m bench --help` lists the options. Raw 
 def write(results: Path, directory: Path) -> Path:
     """Write ``benchmarks.md`` and its plot into a directory, from a directory of results; returns the page's path."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
-    screen = results / SCREEN
-    return write_page(runs, json.loads(screen.read_text()) if screen.is_file() else None, directory)
+    return write_page(runs, _read(results / SCREEN), _read(results / JUDGING), directory)
 
 
-def write_page(results: Iterable[Result], screen: Result | None, directory: Path) -> Path:
+def _read(path: Path) -> Result | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_page(results: Iterable[Result], screen: Result | None, judging: Result | None, directory: Path) -> Path:
     """Write ``benchmarks.md`` and ``benchmarks.svg`` into a directory; returns the path of the former."""
     ordered = sorted(results, key=lambda result: (result["rate"], ORDER.index(result["pipeline"])))
     measured = [result for result in ordered if "freshness" in result]
@@ -85,7 +95,7 @@ def write_page(results: Iterable[Result], screen: Result | None, directory: Path
         plot(measured, directory / PLOT)
         parts += [f"![Freshness over the run]({PLOT})\n"]
     page = directory / "benchmarks.md"
-    page.write_text(FRAME.format(results="\n".join(parts), screen=_screen(screen)))
+    page.write_text(FRAME.format(results="\n".join(parts), screen=_screen(screen), judging=_judging(judging)))
     return page
 
 
@@ -176,6 +186,21 @@ def _table(results: list[Result]) -> list[str]:
     heads = [f"{TITLES[r['pipeline']]}, {r['rate']:,}/s" for r in results]
     lines = [_row("", heads), _row("---", ["---:"] * len(results))]
     return ["\n".join([*lines, *(_row(name, cells) for name, cells in rows)]) + "\n"]
+
+
+def _judging(result: Result | None) -> str:
+    if result is None:
+        return "Not measured yet.\n"
+    seconds = result["cpu_seconds_per_1000_events"]
+    pairs = list(zip(seconds["unjudged"], seconds["sluice"], strict=True))
+    rows = [_row("pair", ["no rules, CPU-s per 1,000 events", "all rules", "more"]), _row("---", ["---:"] * 3)]
+    rows += [
+        _row(str(number), [f"{without:.3f}", f"{judged:.3f}", f"{judged / without - 1:+.0%}"])
+        for number, (without, judged) in enumerate(pairs, start=1)
+    ]
+    more = statistics.median(judged / without - 1 for without, judged in pairs)
+    told = f"{result['rate']:,} events/s, {result['minutes']:g} minutes per run after the warm-up; median: {more:+.0%}."
+    return "\n".join([*rows, "", f"Measured on {result['measured_at'][:10]}; {told}"]) + "\n"
 
 
 def _row(name: str, cells: Iterable[str]) -> str:

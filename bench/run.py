@@ -22,7 +22,7 @@ from jobs.settings import CHECKOUT, Settings
 from schemas import load_contracts
 from stack import broker
 
-Pipeline = Literal["textbook", "sluice"]
+Pipeline = Literal["textbook", "sluice", "unjudged"]
 Result = dict[str, Any]
 
 TOPIC = "marketplace.orders"
@@ -31,6 +31,7 @@ MEASURE = "orders"
 PERIOD = 5.0
 COMMANDS: dict[Pipeline, list[str]] = {
     "textbook": [sys.executable, "-m", "bench.textbook"],
+    "unjudged": [sys.executable, "-m", "bench.unjudged"],
     "sluice": [str(Path(sys.executable).with_name("sluice")), "run", "bronze", "live"],
 }
 

@@ -2,8 +2,9 @@
 
 import datetime as dt
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 import pyarrow as pa
 from pyspark.sql.types import LongType
@@ -11,6 +12,7 @@ from pyspark.sql.types import LongType
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Sifted
 from jobs.engine.upsert import MartWriter
+from jobs.judged import OUTCOMES, Broken
 from jobs.marts import Mart, Measure
 
 
@@ -39,22 +41,39 @@ INTAKE_BY_MINUTE = Mart(
 QUALITY_BY_MINUTE = Mart(
     name="quality_by_minute",
     layer="ops",
-    description="How many records each rule refused, per minute of processing and entity; a record may break several.",
+    description="What each rule said of the records that `live` took in, per minute of processing and entity.",
     window="minute",
     width=dt.timedelta(minutes=1),
     dimensions={
         "entity": "The topic, <domain>.<entity>.",
         "rule": "The rule and the field, such as missing: order_id.",
     },
-    measures=(_counted("refused", "Records that the rule refused."),),
+    measures=(
+        _counted("refused", "Records that broke the rule and were refused; a record may break several."),
+        _counted("marked", "Records that broke the rule and entered with a mark."),
+        _counted("noted", "Records that broke the rule, which only counts them."),
+        _counted("passed", "Records that did not break the rule."),
+        _counted("judged", "Records that were held against the rule."),
+    ),
     facts=lambda records: records,
 )
 
 
-def refusals(entity: str, rules: Mapping[str, int], *, at: dt.datetime) -> pa.Table:
-    """The rows of one micro-batch, a rule each, with the mart's columns in order."""
-    minute = at.replace(second=0, microsecond=0)
-    rows = [{"minute": minute, "entity": entity, "rule": rule, "refused": count} for rule, count in rules.items()]
+def quality(rules: Sequence[str], broken: Broken, *, judged: int) -> pa.Table:
+    """What every rule said of the records of one micro-batch.
+
+    Args:
+        rules: all rules of the entity.
+        broken: what the records break; it may name further rules.
+        judged: how many records there are.
+
+    Returns:
+        a row per rule: ``rule``, and the measures of the mart.
+    """
+    rows = []
+    for rule in dict.fromkeys([*rules, *chain.from_iterable(broken.values())]):
+        counts = {outcome: broken[outcome][rule] for outcome in OUTCOMES.values()}
+        rows.append({"rule": rule, **counts, "passed": judged - sum(counts.values()), "judged": judged})
     return pa.Table.from_pylist(rows)
 
 
@@ -87,9 +106,12 @@ class IntakeWriter:
         """Add what became of a micro-batch."""
         self._upsert(self._intake, intake(entity, sifted, at=dt.datetime.now(dt.UTC)), batch)
 
-    def count_rules(self, entity: str, broken: Mapping[str, int], batch: Batch) -> None:
-        """Add how many records each rule refused in a micro-batch; at least one."""
-        self._upsert(self._quality, refusals(entity, broken, at=dt.datetime.now(dt.UTC)), batch)
+    def count_rules(self, entity: str, counts: pa.Table, batch: Batch) -> None:
+        """Add what every rule said of a micro-batch; ``counts`` as ``quality`` gives them."""
+        minute = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
+        rows = counts.add_column(0, "entity", pa.array([entity] * counts.num_rows))
+        rows = rows.add_column(0, "minute", pa.array([minute] * counts.num_rows))
+        self._upsert(self._quality, rows, batch)
 
     def _upsert(self, writer: MartWriter, rows: pa.Table, batch: Batch) -> None:
         # The windows of these marts are of processing time, so that is what closes them.

@@ -17,13 +17,19 @@ from schemas import Contract
 ORIGIN = ("partition", "offset", "timestamp")
 ENVELOPE = tuple(field.name for field in RECORD)
 ARRIVAL_DATE = "arrival_date"
+OUTCOMES = {"reasons": "refused", "marks": "marked", "noted": "noted"}
+"""What becomes of a record that breaks a rule, by the column that says so."""
+
+Broken = dict[str, Counter[str]]
+"""How many records break each rule, by rule and field, for each of ``OUTCOMES``."""
 
 
 class Judged(Protocol):
     """What became of the records of a micro-batch so far.
 
     Its columns are the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted;
-    the record's ``ORIGIN``; and the rest of its ``ENVELOPE``, null where the event is accepted.
+    ``marks`` and ``noted``, the warnings and notes on an accepted event, null where there are none; the record's
+    ``ORIGIN``; and the rest of its ``ENVELOPE``, null where the event is accepted.
     """
 
     def arrivals(self) -> Arrivals:
@@ -38,8 +44,8 @@ class Judged(Protocol):
     def quarantine(self, sifted: Sifted) -> Rows:
         """The refused records, with the columns of quarantine."""
 
-    def broken_rules(self) -> dict[str, int]:
-        """How many records each rule refused, by rule and field."""
+    def broken_rules(self) -> Broken:
+        """How many records break each rule."""
 
     def release(self) -> None:
         """Give the memory back."""
@@ -73,10 +79,12 @@ class JudgedInMemory:
         refused = self._rows.filter(pc.invert(self._is_accepted)).select([*ENVELOPE, "reasons"])
         return refused.append_column(ARRIVAL_DATE, refused["timestamp"].cast(pa.date32()))
 
-    def broken_rules(self) -> dict[str, int]:
-        """How many records each rule refused, by rule and field."""
-        reasons = pc.list_flatten(self._rows["reasons"]).to_pylist()
-        return Counter(rule_of(reason) for reason in reasons)
+    def broken_rules(self) -> Broken:
+        """How many records break each rule."""
+        return {
+            outcome: Counter(map(rule_of, pc.list_flatten(self._rows[name]).to_pylist()))
+            for name, outcome in OUTCOMES.items()
+        }
 
     def release(self) -> None:
         """Nothing to do."""
@@ -113,11 +121,14 @@ class JudgedBySpark:
         rows = refused.withColumn(ARRIVAL_DATE, F.to_date("timestamp"))
         return collect_if_few(rows, count=sifted.refused, few=self._few)
 
-    def broken_rules(self) -> dict[str, int]:
-        """How many records each rule refused, by rule and field."""
-        reasons = self._rows.select(F.explode("reasons").alias("reason"))
-        counts = reasons.groupBy(rule_column(F.col("reason")).alias("rule")).count()
-        return {row["rule"]: row["count"] for row in counts.collect()}
+    def broken_rules(self) -> Broken:
+        """How many records break each rule."""
+        reasons = F.explode(F.create_map(*(part for name in OUTCOMES for part in (F.lit(name), F.col(name)))))
+        found = self._rows.select(reasons.alias("name", "reasons")).select("name", F.explode("reasons").alias("reason"))
+        broken: Broken = {outcome: Counter() for outcome in OUTCOMES.values()}
+        for row in found.groupBy("name", rule_column(F.col("reason")).alias("rule")).count().collect():
+            broken[OUTCOMES[row["name"]]][row["rule"]] = row["count"]
+        return broken
 
     def release(self) -> None:
         """Give the memory back."""
@@ -130,5 +141,5 @@ def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:
 
 
 def silver_columns(contract: Contract) -> list[str]:
-    """The columns of silver: the contract's fields, and where the event comes from."""
-    return [*(field.name for field in contract.fields), *ORIGIN]
+    """The columns of silver: the contract's fields, where the event comes from, and the warnings on it."""
+    return [*(field.name for field in contract.fields), *ORIGIN, "marks"]

@@ -3,6 +3,7 @@
 decode ▸ judge against the contract ▸ dedupe within the watermark ▸ write silver, quarantine and every mart
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,15 +17,18 @@ from jobs.engine.batch import MILLISECOND, Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
 from jobs.engine.deduplicate import Deduplication
 from jobs.engine.evolve import evolve
+from jobs.engine.exceptions import StoppedByRuleError
 from jobs.engine.kafka import Pace, records
 from jobs.engine.query import POOL, Query, Trigger, start
-from jobs.engine.table import Table
+from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
-from jobs.intake import IntakeWriter
-from jobs.judged import ARRIVAL_DATE, ENVELOPE, ORIGIN, Judged, JudgedBySpark, JudgedInMemory
+from jobs.intake import IntakeWriter, quality
+from jobs.judged import ARRIVAL_DATE, ENVELOPE, ORIGIN, Broken, Judged, JudgedBySpark, JudgedInMemory
 from jobs.marts import MARTS
 from jobs.settings import Settings
-from quality.judgement import CORRUPT, reasons
+from quality.judgement import CORRUPT, reasons, reasons_of, rule_names
+from quality.rules import Rule, is_any_broken
+from quality.suite import SEVERITIES
 from schemas import Contract
 
 # Above so many records, Spark is quicker at taking a batch apart than Arrow in one thread (docs/decisions/0010).
@@ -44,27 +48,40 @@ def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
     return arrived.withColumn("text", text).withColumn("event", F.from_json(text, schema, options))
 
 
-def judge(decoded: DataFrame, contract: Contract) -> DataFrame:
-    """Judge decoded records against their contract.
+def judge(decoded: DataFrame, contract: Contract, rules: Sequence[Rule] = ()) -> DataFrame:
+    """Judge decoded records against their contract and the rules of their suite.
 
     Returns:
         the columns of ``Judged``.
     """
-    event = F.col("event")
-    verdict = reasons(contract, event=event, text=F.col("text"), arrival=F.col("timestamp"))
-    accepted = F.size("reasons") == 0
-    return decoded.withColumn("reasons", verdict).select(
-        *(F.when(accepted, event[field.name]).alias(field.name) for field in contract.fields),
-        "reasons",
+    by_severity = {severity: [rule for rule in rules if rule.severity == severity] for severity in SEVERITIES}
+    record, event = F.col("record"), F.col("event")
+    # Rules name the columns of silver; the record's other columns must not stand beside them.
+    rows = decoded.select(
+        F.struct(*ENVELOPE, "text").alias("record"),
+        "event",
+        *(event[field.name].alias(field.name) for field in contract.fields),
         *ORIGIN,
-        *(F.when(~accepted, F.col(name)).alias(name) for name in ENVELOPE if name not in ORIGIN),
+    )
+    verdict = reasons(contract, by_severity["critical"], event=event, text=record["text"], arrival=record["timestamp"])
+    accepted = F.size("reasons") == 0
+    return rows.withColumn("reasons", verdict).select(
+        *(F.when(accepted, F.col(field.name)).alias(field.name) for field in contract.fields),
+        "reasons",
+        *(
+            F.when(accepted & is_any_broken(found), reasons_of(found)).alias(name)
+            for name, found in (("marks", by_severity["warning"]), ("noted", by_severity["info"]))
+        ),
+        *ORIGIN,
+        *(F.when(~accepted, record[name]).alias(name) for name in ENVELOPE if name not in ORIGIN),
     )
 
 
 def silver_table(contract: Contract) -> Table:
     """The table of an entity's valid events, each once."""
     origin = [field for field in RECORD if field.name in ORIGIN]
-    schema = StructType([*contract.spark_schema, *origin])
+    marks = column("marks", ArrayType(StringType()), "Warnings: rule: fields (values). Empty where there are none.")
+    schema = StructType([*contract.spark_schema, *origin, marks])
     return Table("silver", contract.name, schema, f"Valid events of {contract.topic}, each once.")
 
 
@@ -86,24 +103,30 @@ def query_name(contract: Contract) -> str:
 
 
 def live(
-    session: SparkSession, contract: Contract, settings: Settings, trigger: Trigger, intake: IntakeWriter
+    session: SparkSession,
+    contract: Contract,
+    rules: Sequence[Rule],
+    settings: Settings,
+    trigger: Trigger,
+    intake: IntakeWriter,
 ) -> Query:
     """Start the query that turns the events of one topic into silver, quarantine and gold.
 
     Args:
         session: runs it.
         contract: of the topic.
+        rules: what every event is judged with beside the contract.
         settings: where Kafka and the lake are.
         trigger: when micro-batches start.
         intake: counts for all queries of the application.
     """
-    write = LiveWriter(session, contract, settings, intake)
+    write = LiveWriter(session, contract, rules, settings, intake)
     wait = contract.freshness / WAITS_PER_FRESHNESS
     pace = None if trigger.get("availableNow") else Pace(records=BUSY_RECORDS, longest=wait)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
     # A refused record has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
-    events = judge(decode(arrived, contract), contract).withWatermark(contract.event_time, delay)
+    events = judge(decode(arrived, contract), contract, rules).withWatermark(contract.event_time, delay)
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
     return start(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
 
@@ -111,15 +134,26 @@ def live(
 class LiveWriter:
     """Deduplicates micro-batches of judged records and writes them to every table of their entity."""
 
-    def __init__(self, session: SparkSession, contract: Contract, settings: Settings, intake: IntakeWriter) -> None:
+    def __init__(
+        self,
+        session: SparkSession,
+        contract: Contract,
+        rules: Sequence[Rule],
+        settings: Settings,
+        intake: IntakeWriter,
+    ) -> None:
         lake = settings.lake_url
+        marts = MARTS.get(contract.topic, ())
         self._session = session
         self._contract = contract
+        self._rules = tuple(rule_names(contract, rules))
+        self._stopping = {rule.name for rule in rules if rule.stops}
         self._few = settings.spark_writer_rows
-        evolve(session, silver_table(contract), lake)
+        for table in (silver_table(contract), *(mart.table for mart in marts)):
+            evolve(session, table, lake)
         self._silver = Appender(silver_table(contract), lake)
         self._quarantine = Appender(quarantine_table(contract), lake)
-        self._marts = [MartWriter(mart, lake) for mart in MARTS.get(contract.topic, ())]
+        self._marts = [MartWriter(mart, lake) for mart in marts]
         self._intake = intake
         self._deduplication = Deduplication(
             silver_table(contract).create(lake),
@@ -138,7 +172,10 @@ class LiveWriter:
         """Commit a batch to each table that does not have it yet."""
         batch = current_batch(self._session, batch_id)
         judged = self._hold(frame, batch)
+        broken = judged.broken_rules()
+        self._stop_at(broken)
         sifted = self._deduplication.sift(judged.arrivals(), batch)
+        counts = quality(self._rules, broken, judged=len(sifted.arrivals))
         # What is looked at live goes first.
         writes: list[Callable[[], None]] = []
         if sifted.accepted:
@@ -147,11 +184,20 @@ class LiveWriter:
             writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
         if sifted.refused:
             writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
-            writes += [lambda: self._intake.count_rules(self._contract.topic, judged.broken_rules(), batch)]
         writes += [partial(self._intake.count_records, self._contract.topic, sifted, batch)]
+        writes += [partial(self._intake.count_rules, self._contract.topic, counts, batch)]
         self._run(writes, together=len(sifted.arrivals) <= self._few)
         self._deduplication.remember(sifted)
         judged.release()
+
+    def _stop_at(self, broken: Broken) -> None:
+        """Stop before anything of the batch is written, where a rule asks for it."""
+        for rule, count in sum(broken.values(), Counter[str]()).items():
+            if rule in self._stopping:
+                raise StoppedByRuleError(
+                    f"{count} records of {self._contract.topic} break the rule '{rule}', which asks to stop the job. "
+                    f"Mend the events' source or the rule in quality/silver/{self._contract.name}.yaml and start anew."
+                )
 
     def _hold(self, frame: DataFrame, batch: Batch) -> Judged:
         if batch.records is not None and batch.records <= IN_MEMORY_RECORDS:

@@ -2,36 +2,52 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
 from jobs.bronze import bronze
+from jobs.engine.evolve import evolve
 from jobs.engine.progress import report
 from jobs.engine.query import Query, Trigger
 from jobs.engine.session import spark_session
-from jobs.intake import IntakeWriter
+from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
 from jobs.live import live
 from jobs.settings import Settings
+from jobs.tables import table_schemas
+from quality.rules import Rule
+from quality.suite import load_suites
 from schemas import Contract, load_contracts
 
-Start = Callable[[SparkSession, Sequence[Contract], Settings, Trigger, str | None], Iterator[Query]]
+
+@dataclass(frozen=True)
+class Definitions:
+    """What the jobs hold events against: every contract, and by its topic the rules of its suite."""
+
+    contracts: Sequence[Contract]
+    rules: Mapping[str, Sequence[Rule]]
+
+
+Start = Callable[[SparkSession, Definitions, Settings, Trigger, str | None], Iterator[Query]]
 
 
 def _bronze(
-    session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger, domain: str | None
+    session: SparkSession, definitions: Definitions, settings: Settings, trigger: Trigger, domain: str | None
 ) -> Iterator[Query]:
     # Whatever the domain: a query goes on from the offsets of all the topics that it had.
-    yield bronze(session, contracts, settings, trigger)
+    yield bronze(session, definitions.contracts, settings, trigger)
 
 
 def _live(
-    session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger, domain: str | None
+    session: SparkSession, definitions: Definitions, settings: Settings, trigger: Trigger, domain: str | None
 ) -> Iterator[Query]:
+    for mart in (INTAKE_BY_MINUTE, QUALITY_BY_MINUTE):
+        evolve(session, mart.table, settings.lake_url)
     intake = IntakeWriter(settings.lake_url)
-    for contract in contracts:
+    for contract in definitions.contracts:
         if domain in (None, contract.domain):
-            yield live(session, contract, settings, trigger, intake)
+            yield live(session, contract, definitions.rules[contract.topic], settings, trigger, intake)
 
 
 JOBS: dict[str, Start] = {"bronze": _bronze, "live": _live}
@@ -50,16 +66,16 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
         available_now: process what Kafka holds now, then return; otherwise run until SIGTERM or SIGINT.
 
     Raises:
-        ContractError: a contract is wrong; no event has been read.
+        DefinitionError: a contract or suite is wrong; no event has been read.
         StreamingQueryException: a query failed; the others have been stopped.
     """
-    contracts = load_contracts()
+    definitions = _definitions()
     told_to_stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: told_to_stop.set())
     session = spark_session(settings)
     trigger: Trigger = {"availableNow": True} if available_now else {}
-    queries = [query for name in names for query in JOBS[name](session, contracts, settings, trigger, domain)]
+    queries = [query for name in names for query in JOBS[name](session, definitions, settings, trigger, domain)]
     done = all if available_now else any
     try:
         while not told_to_stop.wait(REPORT_EVERY) and not done(not query.stream.isActive for query in queries):
@@ -73,3 +89,10 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
     if failures:
         raise failures[0]
     session.stop()
+
+
+def _definitions() -> Definitions:
+    contracts = load_contracts()
+    suites = {suite.table: suite for suite in load_suites(table_schemas(contracts))}
+    rules = {c.topic: suites[c.silver].rules if c.silver in suites else () for c in contracts}
+    return Definitions(contracts, rules)

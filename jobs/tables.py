@@ -1,5 +1,7 @@
 """Every table that the jobs keep."""
 
+from pyspark.sql.types import StructType
+
 from jobs.bronze import EVENTS
 from jobs.engine.table import Table
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
@@ -15,3 +17,8 @@ def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
         kept += [silver_table(contract), quarantine_table(contract)]
         kept += [mart.table for mart in MARTS.get(contract.topic, ())]
     return {f"{table.layer}.{table.name}": table for table in kept}
+
+
+def table_schemas(contracts: tuple[Contract, ...]) -> dict[str, StructType]:
+    """The schemas of the tables by name, ``<layer>.<table>``."""
+    return {name: table.schema for name, table in tables(contracts).items()}

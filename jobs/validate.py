@@ -13,9 +13,10 @@ from pyspark.sql.types import BooleanType, LongType, StringType, StructType, Tim
 
 from jobs.engine.table import Table, column
 from jobs.settings import Settings
-from jobs.tables import tables
+from jobs.tables import table_schemas, tables
 from quality.contract_rules import contract_expectations
 from quality.suite import Suite, load_suites
+from quality.suite_check import check_expectation
 from quality.validation import Validator, Verdict
 from schemas import Contract, load_contracts
 
@@ -55,10 +56,9 @@ def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
     Raises:
         SuiteError: with every problem of every suite.
     """
-    columns = {name: table.schema.names for name, table in tables(contracts).items()}
-    found = {suite.table: suite for suite in load_suites(columns)}
+    found = {suite.table: suite for suite in load_suites(table_schemas(contracts), check=check_expectation)}
     for contract in contracts:
-        name = f"silver.{contract.name}"
+        name = contract.silver
         written = found[name].expectations if name in found else ()
         found[name] = Suite(name, (*contract_expectations(contract), *written))
     return dict(sorted(found.items()))

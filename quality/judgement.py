@@ -1,6 +1,6 @@
 """Judge events against their contract with native Column expressions, so that refusing costs no extra pass."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial, reduce
 from operator import and_
 
@@ -8,19 +8,23 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, StringType, TimestampType
 
+from quality.rules import LONGEST_VALUE, VALUE, Rule, is_any_broken
 from schemas import Contract, ContractField
 
 CORRUPT = "_corrupt_record"
 """The member of a decoded event that holds the text where some of it could not be decoded."""
-VALUE = " ("
-"""What comes in a reason between the rule with its field, and the value."""
+EMPTY = "empty: the record has no value"
+NOT_JSON = "not_json: the value is not JSON"
+NOT_AN_OBJECT = "not_an_object: the value is JSON but no object"
+WRONG_INSIDE = "wrong_type: a value inside a field"
 
 
-def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column) -> Column:
+def reasons(contract: Contract, rules: Sequence[Rule], *, event: Column, text: Column, arrival: Column) -> Column:
     """Why an event is refused.
 
     Args:
         contract: what the event should be.
+        rules: what else refuses it, judged where the contract finds nothing; of a row with silver's columns.
         event: the decoded value, a struct of the contract's schema and ``CORRUPT``.
         text: the value as text.
         arrival: when Kafka received the record; times ahead are judged against it, so that a replay judges alike.
@@ -28,9 +32,32 @@ def reasons(contract: Contract, *, event: Column, text: Column, arrival: Column)
     Returns:
         array<string>, one entry ``rule: field (value)`` per broken rule; empty where the event may enter.
     """
-    return F.when(_is_right(contract, event, text, arrival), _no_reasons()).otherwise(
-        _broken_rules(contract, event, text, arrival)
+    # A function of the contract's reasons, so that they stand in the plan once.
+    thorough = F.transform(
+        F.array(_broken_rules(contract, event, text, arrival)),
+        lambda found: F.when(F.size(found) > 0, found).otherwise(reasons_of(rules)),
     )
+    is_right = _is_right(contract, event, text, arrival) & ~is_any_broken(rules)
+    return F.when(is_right, _no_reasons()).otherwise(thorough[0])
+
+
+def reasons_of(rules: Sequence[Rule]) -> Column:
+    """array<string>, one entry ``rule: fields (values)`` per broken rule."""
+    broken = [F.when(rule.is_broken(), rule.reason()) for rule in rules]
+    return F.array_compact(F.array(*broken)) if broken else _no_reasons()
+
+
+def rule_names(contract: Contract, rules: Sequence[Rule]) -> Iterator[str]:
+    """Every rule that an event may break, as ``rule_of`` gives it."""
+    yield from (EMPTY, NOT_JSON, NOT_AN_OBJECT, WRONG_INSIDE)
+    for field in contract.fields:
+        for path, part in ((field.name, field), *((f"{field.name}.{m.name}", m) for m in field.fields)):
+            yield f"wrong_type: {path}"
+            if part.required:
+                yield f"missing: {path}"
+            yield from (f"{rule}: {path}" for rule, _ in _rules(part, F.lit(None)))
+    yield f"ahead: {contract.event_time}"
+    yield from (rule.name for rule in rules)
 
 
 def rule_of(reason: str) -> str:
@@ -83,11 +110,11 @@ def _broken_rules(contract: Contract, event: Column, text: Column, arrival: Colu
             *(_items(field, event, value) for field in contract.fields if field.is_array and field.fields),
         )
     )
-    corrupt = F.when(event[CORRUPT].isNotNull(), _one("wrong_type: a value inside a field")).otherwise(_no_reasons())
+    corrupt = F.when(event[CORRUPT].isNotNull(), _one(WRONG_INSIDE)).otherwise(_no_reasons())
     return (
-        F.when(text.isNull() | (F.trim(text) == ""), _one("empty: the record has no value"))
-        .when(_is_not_json(event, value), _one("not_json: the value is not JSON"))
-        .when(~F.ltrim(text).startswith("{"), _one("not_an_object: the value is JSON but no object"))
+        F.when(text.isNull() | (F.trim(text) == ""), _one(EMPTY))
+        .when(_is_not_json(event, value), _one(NOT_JSON))
+        .when(~F.ltrim(text).startswith("{"), _one(NOT_AN_OBJECT))
         .when(F.size(broken) > 0, F.array_distinct(broken))
         .otherwise(corrupt)
     )
@@ -187,7 +214,7 @@ def _rules(field: ContractField, value: Column) -> Iterator[tuple[str, Column]]:
 
 
 def _reason(rule: str, path: str, value: Column) -> Column:
-    return F.concat(F.lit(f"{rule}: {path}{VALUE}"), F.substring(value.cast("string"), 1, 200), F.lit(")"))
+    return F.concat(F.lit(f"{rule}: {path}{VALUE}"), F.substring(value.cast("string"), 1, LONGEST_VALUE), F.lit(")"))
 
 
 def _no_reasons() -> Column:

@@ -1,51 +1,68 @@
 """Expectation suites: what rows of a table should be like, one file per table, in Great Expectations' own terms.
 
 A suite lies in ``quality/<layer>/<table>.yaml`` and holds what Great Expectations' suites hold: per expectation its
-``type``, ``kwargs``, ``severity`` and ``description``.
+``type``, ``kwargs``, ``severity``, ``description`` and ``meta``; beside them ``on_failure``, which may be ``stop``.
+
+To import Great Expectations takes many seconds: this module does without, so that jobs can read suites when they start.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from great_expectations.exceptions.exceptions import ExpectationNotFoundError
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-from great_expectations.expectations.registry import list_registered_expectation_implementations
+from pyspark.sql.types import DataType, DateType, NumericType, StringType, StructType, TimestampType
 
+from quality.rules import QUERY, Rule, is_of_rows, rule_name, rules
 from schemas import ContractError, Problem, SuiteError
 from schemas.yaml_source import Location, YamlSource
 
 DIRECTORY = Path(__file__).parent
 SEVERITIES = ("critical", "warning", "info")
 KEYS = ("type", "severity", "description", "kwargs")
+OPTIONAL_KEYS = ("meta", "on_failure")
 COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 COLUMN_LISTS = ("column_list", "column_set")
+
+Check = Callable[[YamlSource, Location, Mapping[str, Any]], Iterator[Problem]]
+"""Finds what is wrong with one expectation at a place of a suite's file."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The expectations of one table, ``<layer>.<name>``; each is what Great Expectations takes as a configuration."""
+    """The expectations of one table, ``<layer>.<name>``."""
 
     table: str
     expectations: tuple[Mapping[str, Any], ...]
 
-
-def load_suites(tables: Mapping[str, Collection[str]], directory: Path = DIRECTORY) -> tuple[Suite, ...]:
-    """Read every ``<layer>/<table>.yaml`` below a directory, in order of table; ``tables`` as in ``load_suite_files``.
-
-    Raises:
-        SuiteError: with every problem of every file.
-    """
-    return load_suite_files(sorted(directory.glob("*/*.yaml")), tables)
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Those of single rows, in order."""
+        return rules(self.expectations)
 
 
-def load_suite_files(paths: Sequence[Path], tables: Mapping[str, Collection[str]]) -> tuple[Suite, ...]:
+def no_check(source: YamlSource, place: Location, given: Mapping[str, Any]) -> Iterator[Problem]:
+    """Finds nothing."""
+    yield from ()
+
+
+def load_suites(
+    tables: Mapping[str, StructType], directory: Path = DIRECTORY, check: Check = no_check
+) -> tuple[Suite, ...]:
+    """Read every ``<layer>/<table>.yaml`` below a directory, in order of table; the rest as in ``load_suite_files``."""
+    return load_suite_files(sorted(directory.glob("*/*.yaml")), tables, check)
+
+
+def load_suite_files(
+    paths: Sequence[Path], tables: Mapping[str, StructType], check: Check = no_check
+) -> tuple[Suite, ...]:
     """Read suites.
 
     Args:
         paths: their files.
-        tables: the columns of every table there is, by the table's name, ``<layer>.<name>``.
+        tables: the schema of every table there is, by the table's name, ``<layer>.<name>``.
+        check: finds what else may be wrong with an expectation.
 
     Raises:
         SuiteError: with every problem of every file.
@@ -58,7 +75,7 @@ def load_suite_files(paths: Sequence[Path], tables: Mapping[str, Collection[str]
         except ContractError as error:
             problems += error.problems
             continue
-        found = sorted(_problems(source, tables))
+        found = sorted(_problems(source, tables, check))
         problems += found
         if not found:
             suites.append(Suite(source.content["name"], tuple(source.content["expectations"])))
@@ -67,7 +84,7 @@ def load_suite_files(paths: Sequence[Path], tables: Mapping[str, Collection[str]
     return tuple(suites)
 
 
-def _problems(source: YamlSource, tables: Mapping[str, Collection[str]]) -> Iterator[Problem]:
+def _problems(source: YamlSource, tables: Mapping[str, StructType], check: Check) -> Iterator[Problem]:
     content = source.content
     if not isinstance(content, dict):
         yield source.problem((), "is no suite; give it 'name' and 'expectations'")
@@ -83,40 +100,99 @@ def _problems(source: YamlSource, tables: Mapping[str, Collection[str]]) -> Iter
     if not isinstance(expectations, list) or not expectations:
         yield source.problem(("expectations",), "needs 'expectations', a list of at least one")
         return
+    whole = []
     for index, expectation in enumerate(expectations):
-        yield from _problems_of(source, ("expectations", index), expectation, tables.get(name))
+        place = ("expectations", index)
+        found = list(_problems_of_form(source, place, expectation))
+        if not found:
+            found = list(check(source, place, expectation))
+        if not found and name in tables:
+            found = list(_problems_of_columns(source, place, expectation, tables[name]))
+        yield from found
+        whole += [] if found else [(place, expectation)]
+    if source.path.parent.name == "silver":
+        yield from _problems_of_rules(source, whole)
 
 
-def _problems_of(source: YamlSource, place: Location, given: Any, columns: Collection[str] | None) -> Iterator[Problem]:
+def _problems_of_form(source: YamlSource, place: Location, given: Any) -> Iterator[Problem]:
     if not isinstance(given, dict) or not isinstance(given.get("kwargs"), dict):
         yield source.problem(place, f"is no expectation; give it {', '.join(KEYS)}, of which 'kwargs' is a mapping")
         return
-    for key in given.keys() - set(KEYS):
-        yield source.problem((*place, key), f"the key '{key}' is unknown; an expectation has {', '.join(KEYS)}")
+    for key in given.keys() - {*KEYS, *OPTIONAL_KEYS}:
+        known = ", ".join([*KEYS, *OPTIONAL_KEYS])
+        yield source.problem((*place, key), f"the key '{key}' is unknown; an expectation has {known}")
     if given.get("severity") not in SEVERITIES:
         message = f"the severity '{given.get('severity')}' is unknown; use one of {', '.join(SEVERITIES)}"
         yield source.problem((*place, "severity"), message)
-        return
     if not given.get("description"):
         yield source.problem(place, "needs a 'description', the rule in a sentence")
-    yield from _problems_of_type(source, place, given)
+    if not isinstance(given.get("meta", {}), dict):
+        yield source.problem((*place, "meta"), "'meta' must be a mapping, such as {rule: short_name}")
+    if given.get("on_failure") not in (None, "stop"):
+        message = f"on_failure '{given['on_failure']}' is unknown; it may be 'stop', which stops the job"
+        yield source.problem((*place, "on_failure"), message)
+
+
+def _problems_of_columns(
+    source: YamlSource, place: Location, given: Mapping[str, Any], schema: StructType
+) -> Iterator[Problem]:
+    wanted, known = WANTED_TYPES.get(given["type"], (None, ""))
     for argument, column in _columns(given["kwargs"]):
-        if columns is not None and column not in columns:
-            message = f"there is no column '{column}'; there are {', '.join(columns)}"
-            yield source.problem((*place, "kwargs", argument), message)
+        where = (*place, "kwargs", argument)
+        if column not in schema.names:
+            yield source.problem(where, f"there is no column '{column}'; there are {', '.join(schema.names)}")
+        elif wanted is not None and argument == "column" and not wanted(schema[column].dataType):
+            message = f"'{column}' is {schema[column].dataType.simpleString()}; {given['type']} is for {known}"
+            yield source.problem(where, message)
 
 
-def _problems_of_type(source: YamlSource, place: Location, given: Mapping[str, Any]) -> Iterator[Problem]:
-    try:
-        ExpectationConfiguration(type=str(given.get("type")), kwargs=dict(given["kwargs"])).to_domain_obj()
-    except ExpectationNotFoundError:
-        known = ", ".join(sorted(list_registered_expectation_implementations()))
-        yield source.problem((*place, "type"), f"the expectation '{given.get('type')}' is unknown; use one of {known}")
-    except ValueError as error:
-        for part in getattr(error, "errors", list)():
-            where = [str(key) for key in part["loc"] if key != "__root__"]
-            message = f"{'.'.join(where) or given['type']}: {part['msg']}"
-            yield source.problem((*place, "kwargs", *where), message)
+def _problems_of_rules(
+    source: YamlSource, expectations: Sequence[tuple[Location, Mapping[str, Any]]]
+) -> Iterator[Problem]:
+    """What is wrong with rules that every single row of silver is judged with."""
+    names = Counter(rule_name(given) for _, given in expectations if is_of_rows(given))
+    for place, given in expectations:
+        if not is_of_rows(given):
+            if given.get("on_failure"):
+                message = f"{given['type']} is not about single rows, so it cannot stop a job; leave on_failure out"
+                yield source.problem((*place, "on_failure"), message)
+            continue
+        if names[rule_name(given)] > 1:
+            message = (
+                f"two rules are called '{rule_name(given)}'; give one a name of its own: meta: {{rule: short_name}}"
+            )
+            yield source.problem(place, message)
+        if given["severity"] == "critical" and given["kwargs"].get("mostly", 1) != 1:
+            message = "a critical rule refuses each row that breaks it; leave 'mostly' out or make it a warning"
+            yield source.problem((*place, "kwargs", "mostly"), message)
+        if given["type"] == QUERY and not (given.get("meta") or {}).get("rule"):
+            message = "a rule made of a query needs a name for reasons and counts: meta: {rule: short_name}"
+            yield source.problem(place, message)
+
+
+def _is_text(data_type: DataType) -> bool:
+    return isinstance(data_type, StringType)
+
+
+def _has_order(data_type: DataType) -> bool:
+    return isinstance(data_type, NumericType | DateType | TimestampType)
+
+
+WANTED_TYPES: dict[str, tuple[Callable[[DataType], bool], str]] = {
+    "expect_column_values_to_be_between": (_has_order, "numbers, dates and times"),
+    **dict.fromkeys(
+        (
+            "expect_column_value_lengths_to_be_between",
+            "expect_column_value_lengths_to_equal",
+            "expect_column_values_to_match_regex",
+            "expect_column_values_to_not_match_regex",
+            "expect_column_values_to_match_regex_list",
+            "expect_column_values_to_not_match_regex_list",
+        ),
+        (_is_text, "text"),
+    ),
+}
+"""Which columns a type of expectation can be about."""
 
 
 def _columns(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

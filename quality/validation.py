@@ -15,13 +15,12 @@ from great_expectations.data_context.data_context.file_data_context import FileD
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from pyspark.sql import DataFrame
 
+from quality.rules import QUERY
 from quality.suite import Suite
 
 SOURCE = "lake"
 ROWS = "whole table"
 SAMPLES = 5
-QUERY = "unexpected_rows_expectation"
-"""Finds unexpected rows by SQL; it observes how many there are."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,11 @@ class Validator:
         return [_verdict(suite.table, one) for one in result.results]
 
     def _checkpoint(self, suite: Suite) -> gx.Checkpoint:
-        expectations = [dict(expectation) for expectation in suite.expectations]
+        # What a suite says beyond Great Expectations' own terms is for the jobs.
+        expectations = [
+            {key: value for key, value in expectation.items() if key != "on_failure"}
+            for expectation in suite.expectations
+        ]
         definition = gx.ExpectationSuite(name=suite.table, expectations=expectations)
         kept = self._context.suites.add_or_update(definition)
         asset = self._source.add_dataframe_asset(name=suite.table)
@@ -98,12 +101,13 @@ def _verdict(table: str, result: ExpectationValidationResult) -> Verdict:
         arguments={name: value for name, value in config.kwargs.items() if name != "batch_id"},
         success=bool(result.success),
         evaluated=figures.get("element_count"),
+        # A query observes how many rows it finds.
         unexpected=figures.get("observed_value") if config.type == QUERY else figures.get("unexpected_count"),
-        error=next(_errors(result.exception_info), None),
+        error=next(errors(result.exception_info), None),
     )
 
 
-def _errors(info: Any) -> Iterator[str]:
+def errors(info: Any) -> Iterator[str]:
     """The messages of what was raised; the information is of one exception, or has one per metric."""
     if not info:
         return

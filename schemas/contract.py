@@ -61,6 +61,11 @@ class Contract:
         return f"{self.domain}_{self.entity}"
 
     @property
+    def silver(self) -> str:
+        """The silver table, ``<layer>.<name>``."""
+        return f"silver.{self.name}"
+
+    @property
     def spark_schema(self) -> StructType:
         """The schema of an event's JSON value."""
         return struct_type(self.fields)

@@ -26,6 +26,12 @@ COMPATIBILITIES = ("backward",)
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 NUMBERS = ("integer", "number")
 SCHEMA: Location = ("schema", 0)
+FIELDS: Location = (*SCHEMA, "properties")
+RESERVED = (
+    *("key", "value", "headers", "topic", "partition", "offset", "timestamp", "arrival_date"),
+    *("event", "record", "reasons", "marks", "noted"),
+)
+"""What the tables call other things than an event's fields."""
 
 
 def load_contracts(directory: Path = DIRECTORY, *, documented: bool = True) -> tuple[Contract, ...]:
@@ -99,7 +105,7 @@ def _violations_of_structure(source: YamlSource) -> Iterator[Problem]:
         yield source.problem((*SCHEMA, "physicalName"), f"must be the topic, <domain>.<name>: {topic}")
     fields = table.get("properties") or []
     yield from _violations_of_freshness(source)
-    yield from _violations_of_fields(source, fields, (*SCHEMA, "properties"))
+    yield from _violations_of_fields(source, fields, FIELDS)
     yield from _violations_of_key(source, fields)
     yield from _violations_of_times(source, table, fields)
 
@@ -166,6 +172,8 @@ def _violations_of_fields(source: YamlSource, fields: Sequence[Any], location: L
         if not NAME.fullmatch(name):
             message = f"the field name '{name}' must be lower case letters, digits and underscores"
             yield source.problem((*place, "name"), message)
+        if name in RESERVED and location == FIELDS:
+            yield source.problem((*place, "name"), f"the field name '{name}' is taken by Sluice itself; choose another")
         if name in seen:
             yield source.problem((*place, "name"), f"the field '{name}' is already defined; rename one of the two")
         seen.add(name)

@@ -62,7 +62,7 @@ class MartWriter:
         """Merge a batch's measures into the mart, unless the mart has the batch already.
 
         Args:
-            partial: one row per window and dimensions, with the mart's columns in order.
+            partial: one row per window and dimensions, with the mart's columns.
             batch: the micro-batch that they are computed from.
 
         Raises:
@@ -74,7 +74,7 @@ class MartWriter:
         if isinstance(partial, DataFrame):
             self._merge_by_spark(partial, batch)
         elif partial.num_rows:
-            self._merge_by_delta_rs(partial.cast(self._schema), batch)
+            self._merge_by_delta_rs(partial.select(self._schema.names).cast(self._schema), batch)
 
     def _merge_by_delta_rs(self, partial: pa.Table, batch: Batch) -> None:
         # Windows at or before this start are closed: they end before the watermark.
@@ -150,7 +150,9 @@ def merge(mart: Mart, rows: pa.Table, partial: pa.Table) -> pa.Table:
     keys = [mart.window, *mart.dimensions]
     groups = pa.concat_tables([rows, partial]).group_by(keys, use_threads=False)
     merged = groups.aggregate([(measure.name, measure.merge) for measure in mart.measures])
-    return merged.rename_columns(rows.column_names).cast(rows.schema)
+    named = merged.rename_columns([*keys, *(measure.name for measure in mart.measures)])
+    # A table that was made by an earlier version has its columns in another order.
+    return named.select(rows.column_names).cast(rows.schema)
 
 
 def _remove(path: str) -> RemoveAction:

@@ -222,7 +222,8 @@ def assert_equal_to_the_truth(lake: Lake, ledger: Ledger) -> None:
     refused = lake.table("quarantine/marketplace_orders", ["reasons"])["reasons"].to_pylist()
     rules = lake.table("ops/quality_by_minute", ["rule", "refused"]).group_by("rule").aggregate([("refused", "sum")])
     counted = dict(zip(rules["rule"].to_pylist(), rules["refused_sum"].to_pylist(), strict=True))
-    assert counted == Counter(rule_of(reason) for reasons in refused for reason in reasons)
+    reasons = Counter(rule_of(reason) for reasons in refused for reason in reasons)
+    assert {rule: count for rule, count in counted.items() if count} == reasons
 
     rows = lake.table(SALES).to_pylist()
     cells = ledger.sales()

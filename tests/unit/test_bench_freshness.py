@@ -124,7 +124,9 @@ def result(pipeline, rate, p50, **more):
 
 
 def test_the_report_compares_and_draws(tmp_path):
-    page = report.write_page([result("sluice", 1000, 1.0), result("textbook", 1000, 9.0, in_gold=99)], None, tmp_path)
+    page = report.write_page(
+        [result("sluice", 1000, 1.0), result("textbook", 1000, 9.0, in_gold=99)], None, None, tmp_path
+    )
     text = page.read_text()
     assert "| event time to gold, p50 | 9.00 s | 1.00 s |" in text
     assert "p50 9.0, p95 5.0" in text
@@ -135,14 +137,14 @@ def test_the_report_compares_and_draws(tmp_path):
 def test_the_report_says_which_run_failed(tmp_path):
     failed = {name: result("sluice", 1000, 1.0)[name] for name in ("pipeline", "rate", "minutes", "machine")}
     failed |= {"warmup_seconds": 60, "measured_at": "2026-01-02", "error": "BenchError: it ended"}
-    text = report.write_page([failed, result("textbook", 1000, 9.0)], None, tmp_path).read_text()
+    text = report.write_page([failed, result("textbook", 1000, 9.0)], None, None, tmp_path).read_text()
     assert "Sluice at 1,000 events/s gave no figures: BenchError: it ended" in text
 
 
 def test_the_report_shows_what_a_user_waits_for(tmp_path):
     screen = {"first_load": [5.0, 3.0], "warm_load": [2.0], "reload": [2.0], "event_to_screen": [1.0, 4.0, 2.0]}
     screen |= {"demo_rate": 50, "measured_at": "2026-01-02T03:04:05+00:00"}
-    text = report.write_page([result("sluice", 1000, 1.0)], screen, tmp_path).read_text()
+    text = report.write_page([result("sluice", 1000, 1.0)], screen, None, tmp_path).read_text()
     assert "| first load, new browser | 2 | 3.0 s | 4.0 s | 5.0 s |" in text
     assert "| event to screen | 3 | 1.0 s | 2.0 s | 4.0 s |" in text
 
@@ -150,3 +152,17 @@ def test_the_report_shows_what_a_user_waits_for(tmp_path):
 def test_a_result_survives_its_file():
     whole = result("sluice", 1000, 1.0)
     assert json.loads(dump(whole)) == whole
+
+
+def test_the_report_says_what_judging_costs(tmp_path):
+    judging = {
+        "rate": 10_000,
+        "minutes": 2,
+        "measured_at": "2026-03-01T12:00:00+00:00",
+        "cpu_seconds_per_1000_events": {"unjudged": [0.100, 0.100, 0.110], "sluice": [0.110, 0.120, 0.110]},
+    }
+
+    text = report.write_page([result("sluice", 1000, 1.0)], None, judging, tmp_path).read_text()
+
+    assert "| 2 | 0.100 | 0.120 | +20% |" in text
+    assert "median: +10%" in text

@@ -1,4 +1,5 @@
 import datetime as dt
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from deltalake import DeltaTable
 from jobs.engine.batch import EPOCH, Batch
 from jobs.engine.deduplicate import Arrivals, Sifted
 from jobs.engine.identities import Identities
-from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
+from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter, quality
 from jobs.marts import Mart
 
 
@@ -34,7 +35,7 @@ def rows(mart: Mart, lake: Path) -> list[dict[str, object]]:
     table = DeltaTable(mart.table.url(str(lake))).to_pyarrow_table()
     sums = table.group_by(list(mart.dimensions)).aggregate([(measure.name, "sum") for measure in mart.measures])
     renamed = sums.rename_columns([*mart.dimensions, *(measure.name for measure in mart.measures)])
-    return sorted(renamed.to_pylist(), key=str)
+    return sorted(renamed.to_pylist(), key=lambda row: row.get("rule", row["entity"]))
 
 
 def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sifted) -> None:
@@ -51,12 +52,17 @@ def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sift
 def test_a_batch_that_runs_again_counts_once(tmp_path: Path) -> None:
     batch = Batch("query", 7, EPOCH)
 
-    for writer in (IntakeWriter(str(tmp_path)), IntakeWriter(str(tmp_path))):
-        writer.count_rules("shop.orders", {"missing: vendor": 3, "below_minimum: price": 1}, batch)
+    broken = {"refused": Counter({"missing: vendor": 3}), "marked": Counter({"long: name": 1}), "noted": Counter()}
+    counts = quality(["missing: vendor", "below_minimum: price"], broken, judged=10)
 
+    for writer in (IntakeWriter(str(tmp_path)), IntakeWriter(str(tmp_path))):
+        writer.count_rules("shop.orders", counts, batch)
+
+    nothing = {"entity": "shop.orders", "refused": 0, "marked": 0, "noted": 0}
     assert rows(QUALITY_BY_MINUTE, tmp_path) == [
-        {"entity": "shop.orders", "rule": "below_minimum: price", "refused": 1},
-        {"entity": "shop.orders", "rule": "missing: vendor", "refused": 3},
+        {**nothing, "rule": "below_minimum: price", "passed": 10, "judged": 10},
+        {**nothing, "rule": "long: name", "marked": 1, "passed": 9, "judged": 10},
+        {**nothing, "rule": "missing: vendor", "refused": 3, "passed": 7, "judged": 10},
     ]
 
 

@@ -5,14 +5,15 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.tables import tables
+from jobs.tables import table_schemas
 from jobs.validate import suites
 from quality.contract_rules import contract_expectations
 from quality.suite import load_suite_files, load_suites
+from quality.suite_check import check_expectation
 from schemas import SuiteError, load_contracts
 
 CONTRACTS = load_contracts()
-COLUMNS = {name: table.schema.names for name, table in tables(CONTRACTS).items()}
+SCHEMAS = table_schemas(CONTRACTS)
 SUITE = """name: silver.marketplace_reviews
 expectations:
   - type: expect_column_values_to_be_between
@@ -36,7 +37,7 @@ def problems(tmp_path: Path) -> Problems:
         path.parent.mkdir(exist_ok=True)
         path.write_text(SUITE.replace(old, new, 1))
         try:
-            load_suite_files([path], COLUMNS)
+            load_suite_files([path], SCHEMAS, check_expectation)
         except SuiteError as error:
             return [(problem.line, problem.message) for problem in error.problems]
         return []
@@ -45,7 +46,9 @@ def problems(tmp_path: Path) -> Problems:
 
 
 def test_every_suite_that_ships_is_right() -> None:
-    assert {suite.table for suite in load_suites(COLUMNS)} >= {f"silver.{contract.name}" for contract in CONTRACTS}
+    assert {suite.table for suite in load_suites(SCHEMAS, check=check_expectation)} >= {
+        contract.silver for contract in CONTRACTS
+    }
 
 
 def test_a_right_suite_has_no_problem(problems: Problems) -> None:
@@ -88,6 +91,48 @@ def test_a_right_suite_has_no_problem(problems: Problems) -> None:
             3,
             "is no expectation; give it",
         ),
+        (
+            "severity: warning",
+            "severity: warning\n    on_failure: panic",
+            5,
+            "on_failure 'panic' is unknown; it may be 'stop'",
+        ),
+        ("severity: warning", "severity: warning\n    meta: rating", 5, "'meta' must be a mapping, such as"),
+        ("column: rating", "column: text", 7, "'text' is string; expect_column_values_to_be_between is for numbers"),
+        (
+            "expect_column_values_to_be_between",
+            "expect_column_values_to_be_dateutil_parseable",
+            3,
+            "expect_column_values_to_be_dateutil_parseable cannot be held on the hot path; what can: expect_column_",
+        ),
+        (
+            "      min_value: 1\n",
+            "      min_value: 1\n"
+            "  - type: expect_column_values_to_be_between\n    severity: info\n    description: Below 6.\n"
+            "    kwargs: {column: rating, max_value: 5}\n",
+            9,
+            "two rules are called 'values_to_be_between: rating'; give one a name of its own",
+        ),
+        (
+            "severity: warning\n    description: A rating is 1 to 5.\n    kwargs:\n",
+            "severity: critical\n    description: A rating is 1 to 5.\n    kwargs:\n      mostly: 0.9\n",
+            7,
+            "a critical rule refuses each row that breaks it; leave 'mostly' out",
+        ),
+        (
+            "expect_column_values_to_be_between\n    severity: warning",
+            "expect_column_max_to_be_between\n    severity: warning\n    on_failure: stop",
+            5,
+            "expect_column_max_to_be_between is not about single rows, so it cannot stop a job",
+        ),
+        (
+            "      min_value: 1\n",
+            "      min_value: 1\n"
+            "  - type: unexpected_rows_expectation\n    severity: info\n    description: Below 6.\n"
+            "    kwargs: {unexpected_rows_query: 'SELECT * FROM {batch} WHERE rating > 5'}\n",
+            9,
+            "a rule made of a query needs a name for reasons and counts",
+        ),
         ("severity: warning", "severity: warning\n    mood: good", 5, "the key 'mood' is unknown; an expectation has"),
         ("name: silver.marketplace_reviews", "name: silver.reviews", 1, "the name must be that of the file"),
         (
@@ -114,7 +159,7 @@ def test_a_suite_for_a_table_that_does_not_exist_is_refused(tmp_path: Path) -> N
     path.write_text(SUITE.replace("silver.marketplace_reviews", "gold.sales_by_year"))
 
     with pytest.raises(SuiteError, match=r"sales_by_year.yaml:1: there is no table gold.sales_by_year; there are"):
-        load_suite_files([path], COLUMNS)
+        load_suite_files([path], SCHEMAS, check_expectation)
 
 
 def test_check_tells_contracts_and_suites_apart(tmp_path: Path) -> None:

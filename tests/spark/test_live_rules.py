@@ -1,0 +1,141 @@
+"""The rules of a suite, in ``live``: refused, marked, noted, or the job stops."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import SparkSession
+
+from jobs.intake import QUALITY_BY_MINUTE, IntakeWriter
+from jobs.judged import JudgedBySpark, JudgedInMemory
+from jobs.live import decode, judge, live, quarantine_table, silver_table
+from jobs.settings import Settings
+from quality.judgement import rule_names
+from quality.rules import Rule, rules
+from schemas import Contract, load_contracts
+from stack.produce import producer
+from tests.stack.pipeline import running_broker
+
+LOW_WITHOUT_TEXT = {
+    "type": "expect_column_values_to_not_be_null",
+    "severity": "critical",
+    "description": "Who rates low says why.",
+    "kwargs": {
+        "column": "text",
+        "row_condition": {"type": "comparison", "column": {"name": "rating"}, "operator": "<=", "parameter": 2},
+    },
+}
+SHORT = {
+    "type": "expect_column_value_lengths_to_be_between",
+    "severity": "warning",
+    "description": "A text has three letters.",
+    "kwargs": {"column": "text", "min_value": 3},
+}
+ONE_SHOP = {
+    "type": "unexpected_rows_expectation",
+    "severity": "info",
+    "meta": {"rule": "other_shop"},
+    "description": "There is one vendor.",
+    "kwargs": {"unexpected_rows_query": "SELECT * FROM {batch} WHERE vendor_id <> 'vendor-1' AND `offset` >= 0"},
+}
+RULES = rules([LOW_WITHOUT_TEXT, SHORT, ONE_SHOP])
+MISSING = "values_to_not_be_null: text"
+LENGTH = "value_lengths_to_be_between: text"
+
+
+@pytest.fixture
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_broker(tmp_path_factory.mktemp("rules"), partitions=1) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Contract:
+    return next(contract for contract in load_contracts() if contract.topic == "marketplace.reviews")
+
+
+def review(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"event-{number}",
+        "event_type": "submitted",
+        "event_time": dt.datetime.now(dt.UTC).isoformat(),
+        "review_id": f"review-{number}",
+        "order_id": "order-1",
+        "product_id": "product-1",
+        "vendor_id": "vendor-1",
+        "rating": 4,
+        "text": "Fine.",
+        **changes,
+    }
+
+
+EVENTS = (
+    review(1),
+    review(2, rating=1, text=None),
+    review(3, rating=5, text="ok", vendor_id="vendor-2"),
+    review(4, rating=9, text=None),
+    review(5, rating=2, text=""),
+)
+
+
+def run(spark: SparkSession, contract: Contract, found: tuple[Rule, ...], settings: Settings) -> None:
+    with producer(settings) as kafka:
+        for event in EVENTS:
+            kafka.send(contract.topic, json.dumps(event).encode())
+    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url))
+    assert query.stream.awaitTermination(120)
+
+
+def test_rules_refuse_mark_and_count(spark: SparkSession, broker: Settings, reviews: Contract) -> None:
+    run(spark, reviews, RULES, broker)
+
+    silver = DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().to_pylist()
+    assert {row["event_id"]: row["marks"] for row in silver} == {
+        "event-1": None,
+        "event-3": [f"{LENGTH} (ok)"],
+        "event-5": [f"{LENGTH} ()"],
+    }
+    quarantine = DeltaTable(quarantine_table(reviews).url(broker.lake_url)).to_pyarrow_table().to_pylist()
+    # What the contract refuses is not held against the suite.
+    assert sorted(row["reasons"] for row in quarantine) == [["above_maximum: rating (9)"], [f"{MISSING} (null)"]]
+
+    counts = DeltaTable(QUALITY_BY_MINUTE.table.url(broker.lake_url)).to_pyarrow_table().to_pylist()
+    assert {row["rule"] for row in counts} == set(rule_names(reviews, RULES))
+    outcomes = {row["rule"]: (row["refused"], row["marked"], row["noted"], row["passed"]) for row in counts}
+    assert outcomes[MISSING] == (1, 0, 0, 4)
+    assert outcomes[LENGTH] == (0, 2, 0, 3)
+    assert outcomes["other_shop"] == (0, 0, 1, 4)
+    assert outcomes["missing: order_id"] == (0, 0, 0, 5)
+    assert {row["judged"] for row in counts} == {5}
+
+
+def test_a_rule_may_stop_the_job_before_anything_is_written(
+    spark: SparkSession, broker: Settings, reviews: Contract
+) -> None:
+    with pytest.raises(
+        StreamingQueryException, match=r"2 records of marketplace.reviews break the rule 'value_lengths"
+    ):
+        run(spark, reviews, rules([SHORT | {"on_failure": "stop"}]), broker)
+
+    assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 0
+
+    # Once the rule is mended, the job goes on where it stopped.
+    query = live(spark, reviews, (), broker, {"availableNow": True}, IntakeWriter(broker.lake_url))
+    assert query.stream.awaitTermination(120)
+    assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 4
+
+
+def test_both_ways_to_hold_a_batch_count_alike(spark: SparkSession, reviews: Contract) -> None:
+    values = [(None, json.dumps(event).encode(), None, reviews.topic, 0, number) for number, event in enumerate(EVENTS)]
+    schema = "key binary, value binary, headers array<struct<key: string, value: binary>>, topic string, partition int"
+    records = spark.createDataFrame(values, f"{schema}, offset long").selectExpr("*", "current_timestamp() timestamp")
+    judged = judge(decode(records, reviews), reviews, RULES)
+
+    in_memory = JudgedInMemory(judged, reviews).broken_rules()
+
+    assert in_memory == JudgedBySpark(judged, reviews, few=10).broken_rules()
+    assert in_memory["marked"] == {LENGTH: 2}
