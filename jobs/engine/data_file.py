@@ -1,23 +1,28 @@
-"""Write a data file of a Delta table, with the action that adds it to the table.
+"""Write a data file of a Delta table, with the action that adds it to the table, or takes it out.
 
 delta-rs' own ``write_deltalake`` looks at every file of the table for each append, 0.1 ms per file: after some hours of
 micro-batches, a commit would take a second (docs/decisions/0008).
 """
 
 import datetime as dt
-import json
+import decimal
+import math
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs
 import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from jobs.engine.batch import MILLISECOND
+
+LONGEST_TEXT = 32
+LAST_CHARACTER = "\U0010ffff"
 
 
 def storage(url: str) -> pyarrow.fs.FileSystem:
@@ -42,30 +47,71 @@ def write(rows: pa.Table, files: pyarrow.fs.FileSystem, partition: Mapping[str, 
         partition_values=dict(partition or {}),
         modification_time=int(dt.datetime.now(dt.UTC).timestamp() * 1000),
         data_change=True,
-        stats=json.dumps(statistics(rows)),
+        stats=orjson.dumps(statistics(rows), default=_exactly).decode(),
     )
 
 
+def remove(path: str) -> RemoveAction:
+    """The action that takes a file out of its table."""
+    now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+    return RemoveAction(path, data_change=True, deletion_timestamp=now)
+
+
 def statistics(rows: pa.Table) -> dict[str, Any]:
-    """Delta's statistics of a file, by which readers skip it: rows, and the span of columns of times and integers."""
-    spans = {
-        name: pc.min_max(rows[name]).as_py()
-        for name in rows.column_names
-        if pa.types.is_timestamp(rows[name].type) or pa.types.is_integer(rows[name].type)
-    }
-    known = {name: span for name, span in spans.items() if span["min"] is not None}
+    """Delta's statistics of a file, by which readers skip it: rows, and nulls and the span of every plain column.
+
+    No column that has an order may be left out: delta-rs takes a span that is missing for an empty one, and skips the
+    file for every question about the column.
+    """
+    plain = [name for name in rows.column_names if _has_span(rows[name].type)]
+    spans = {name: pc.min_max(rows[name]).as_py() for name in plain}
+    known = {name: span for name, span in spans.items() if all(map(_is_known, span.values()))}
     return {
         "numRecords": rows.num_rows,
-        "minValues": {name: _plain(span["min"]) for name, span in known.items()},
-        "maxValues": {name: _plain(span["max"], rounded_up=True) for name, span in known.items()},
-        "nullCount": {name: rows[name].null_count for name in spans},
+        "minValues": {name: _lowest(span["min"]) for name, span in known.items()},
+        "maxValues": {name: _highest(span["max"]) for name, span in known.items()},
+        "nullCount": {name: rows[name].null_count for name in plain},
     }
 
 
-def _plain(value: dt.datetime | int, *, rounded_up: bool = False) -> str | int:
-    if isinstance(value, int):
-        return value
-    # Statistics have milliseconds; rows have microseconds, and a maximum must not lie below them.
-    if rounded_up and value.microsecond % 1000:
-        value += MILLISECOND
-    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+def _has_span(data_type: pa.DataType) -> bool:
+    kinds = (
+        *(pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean),
+        *(pa.types.is_date, pa.types.is_timestamp),
+    )
+    return any(is_kind(data_type) for is_kind in kinds)
+
+
+def _is_known(value: Any) -> bool:
+    """Whether a limit can be written down; JSON has no infinity."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _lowest(value: Any) -> Any:
+    """A value as statistics have it, or one below: text is cut, times have milliseconds."""
+    match value:
+        case str():
+            return value[:LONGEST_TEXT]
+        case dt.datetime():
+            return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        case dt.date():
+            return value.isoformat()
+    return value
+
+
+def _highest(value: Any) -> Any:
+    """The same, or one above."""
+    match value:
+        case str():
+            start = value[:LONGEST_TEXT]
+            # What follows the last character there is cannot be cut.
+            return value if start == value or start.endswith(LAST_CHARACTER) else start + LAST_CHARACTER
+        case dt.datetime() if value.microsecond % 1000:
+            return _lowest(value + MILLISECOND)
+    return _lowest(value)
+
+
+def _exactly(value: Any) -> orjson.Fragment:
+    """A decimal as a number of JSON, with all its digits."""
+    assert isinstance(value, decimal.Decimal)
+    return orjson.Fragment(f"{value:f}")

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import RemoveAction
 from pyspark.sql import DataFrame
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -84,7 +83,7 @@ class MartWriter:
         open_rows, closed_rows = self._split(rows, closed_until)
         added = [data_file.write(part, self._storage) for part in (open_rows, closed_rows) if part.num_rows]
         self._table.create_write_transaction(
-            [*(_remove(path) for path in held.files), *added],
+            [*(data_file.remove(path) for path in held.files), *added],
             mode="append",
             schema=self._table.schema(),
             commit_properties=transaction(batch.application(self.mart.name), batch),
@@ -153,8 +152,3 @@ def merge(mart: Mart, rows: pa.Table, partial: pa.Table) -> pa.Table:
     named = merged.rename_columns([*keys, *(measure.name for measure in mart.measures)])
     # A table that was made by an earlier version has its columns in another order.
     return named.select(rows.column_names).cast(rows.schema)
-
-
-def _remove(path: str) -> RemoveAction:
-    now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-    return RemoveAction(path, data_change=True, deletion_timestamp=now)
