@@ -9,18 +9,17 @@ from jobs.settings import Settings
 from stack import credentials
 from stack.exceptions import StackError
 
+FIRST = "live-sales"
+"""The dashboard that a new user is shown."""
+
 
 def url(settings: Settings) -> str:
-    """Address of the first dashboard, or of Superset when there is none."""
-    base = _base(settings)
-    with _session(settings) as session:
-        for dashboard in _get(session, f"{base}/api/v1/dashboard/"):
-            return f"{base}{dashboard['url']}"
-    return base
+    """Address of the first dashboard."""
+    return f"{_base(settings)}/superset/dashboard/{FIRST}/"
 
 
 def empty_charts(settings: Settings) -> dict[str, str]:
-    """Charts that show nothing yet, by name, with the reason.
+    """Charts of the first dashboard that show nothing yet, by name, with the reason.
 
     Raises:
         StackError: Superset refuses the generated password.
@@ -28,7 +27,7 @@ def empty_charts(settings: Settings) -> dict[str, str]:
     """
     base = _base(settings)
     with _session(settings) as session:
-        charts = _get(session, f"{base}/api/v1/chart/")
+        charts = _get(session, f"{base}/api/v1/dashboard/{FIRST}/charts")
         reasons = {chart["slice_name"]: _why_empty(session, base, chart["id"]) for chart in charts}
     return {name: reason for name, reason in reasons.items() if reason}
 

@@ -92,7 +92,8 @@ def is_ready(settings: Settings) -> bool:
 def _tables(settings: Settings) -> Iterator[Path]:
     for file in sorted((SOURCE / "assets" / "datasets").rglob("*.yaml")):
         dataset = yaml.safe_load(file.read_text())
-        yield Path(settings.lake_url) / dataset["schema"] / dataset["table_name"]
+        if dataset["sql"] is None:
+            yield Path(settings.lake_url) / dataset["schema"] / dataset["table_name"]
 
 
 def _run(settings: Settings, script: Sequence[str | Path], secrets: dict[str, str] | None = None) -> None:

@@ -9,6 +9,7 @@ import os
 from functools import cache
 from typing import Any, ClassVar
 
+import data_docs
 import lake_connection
 import parsedatetime
 from audit_log import AuditLogger
@@ -57,6 +58,7 @@ FILTER_STATE_CACHE_CONFIG = _cache("filter", 90 * DAY)
 EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * DAY)
 
 EVENT_LOGGER = AuditLogger()
+BLUEPRINTS = [data_docs.blueprint]
 
 # Live dashboards: refreshes may use the cache above instead of going round it.
 DASHBOARD_AUTO_REFRESH_MODE = "fetch"
