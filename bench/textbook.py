@@ -25,6 +25,8 @@ from jobs.marts.marketplace import SALES_BY_MINUTE
 from jobs.settings import Settings, settings
 from schemas import Contract, load_contracts
 
+KEY = b"bench"
+
 
 def delay(contract: Contract) -> str:
     """The watermark delay as Spark reads it."""
@@ -39,7 +41,7 @@ def bronze_rows(session: SparkSession, contract: Contract, settings: Settings) -
 
 def valid_events(bronze: DataFrame, contract: Contract) -> DataFrame:
     """Second hop: valid events, each once."""
-    valid = silver_rows(judge(decode(bronze, contract), contract), contract)
+    valid = silver_rows(judge(decode(bronze, contract), contract, (), key=KEY), contract)
     return valid.withWatermark(contract.event_time, delay(contract)).dropDuplicatesWithinWatermark([contract.key])
 
 

@@ -21,6 +21,7 @@ from jobs.engine.commit import Appender
 from jobs.engine.kafka import records
 from jobs.engine.query import Query, Trigger, start
 from jobs.engine.table import Table
+from jobs.engine.weight import Weight
 from jobs.settings import Settings
 from schemas import Contract
 
@@ -48,10 +49,20 @@ INTERVAL = "5 seconds"
 def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger) -> Query:
     """Start the query that writes the topics of all contracts to ``bronze/events``."""
     events = Appender(EVENTS, settings.lake_url)
+    weight = Weight()
 
     def write(frame: DataFrame, batch_id: int) -> None:
+        batch = current_batch(session, batch_id)
+        if batch.records is None or not weight.fits(batch.records):
+            weight.learn(*frame.agg(F.count("*"), F.coalesce(F.sum(F.octet_length("value")), F.lit(0))).collect()[0])
         # One task, so that there is a processor for live all the time.
-        events.append(frame.coalesce(1).toArrow(), current_batch(session, batch_id))
+        rows = frame.coalesce(1)
+        if batch.records is not None and not weight.fits(batch.records):
+            events.append(rows, batch)
+            return
+        records = rows.toArrow()
+        weight.learn(records.num_rows, records.nbytes)
+        events.append(records, batch)
 
     # Records need no work, so many batches that fit into memory are the quickest way through a backlog.
     topics = [contract.topic for contract in contracts]

@@ -2,16 +2,19 @@
 
 import datetime as dt
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
 from jobs.engine.exceptions import IncompatibleTableError
 from jobs.settings import settings
 from schemas import (
+    Contract,
     DefinitionError,
     Problem,
     broken_promises,
@@ -43,7 +46,10 @@ COLUMNS = {
 }
 
 
-quarantine = typer.Typer(no_args_is_help=True, help="Show what was refused, and why.")
+FIRST_AFTER = 5.0
+"""Minutes until the first of repeated validations."""
+
+quarantine = typer.Typer(no_args_is_help=True, help="Show what was refused and why; send it again.")
 app.add_typer(quarantine, name="quarantine")
 
 
@@ -176,8 +182,13 @@ def check(
 @app.command()
 def validate(
     names: Annotated[list[str] | None, typer.Argument(metavar="[LAYER.TABLE]...", help="Default: all.")] = None,
+    every: Annotated[
+        float | None, typer.Option(metavar="MINUTES", min=1, help="Again and again, so many minutes apart.")
+    ] = None,
 ) -> None:
     """Hold whole tables against their suites with Great Expectations; ends with 1 if a critical one fails."""
+    if every is not None:
+        _repeat([sys.executable, "-m", "jobs.cli", "validate", *(names or ())], minutes=every)
     from jobs.engine.session import spark_session
     from jobs.validate import suites, validate
 
@@ -189,12 +200,30 @@ def validate(
     session.stop()
     failed = [verdict for verdict in report.verdicts if not verdict.success]
     for verdict in failed:
-        rows = f"{verdict.unexpected:,} of {verdict.evaluated:,} rows" if verdict.evaluated else "failed"
+        rows = "failed" if verdict.unexpected is None else _counted(verdict.unexpected, "row")
+        rows += f" of {verdict.evaluated:,}" if verdict.evaluated else ""
         typer.echo(f"{verdict.severity}: {verdict.table}: {verdict.description} ({verdict.error or rows})")
     held = len(report.verdicts) - len(failed)
     typer.echo(f"{held} of {_counted(len(report.verdicts), 'expectation')} hold. Data Docs: {report.data_docs}")
     if any(verdict.severity == "critical" for verdict in failed):
         raise typer.Exit(1)
+
+
+@app.command()
+def forget(
+    person: Annotated[str, typer.Argument(help="As events have it: customer-00317.")],
+) -> None:
+    """Remove a person from every layer of the lake, and from the files of earlier versions; there is no way back."""
+    from jobs.forget import forget
+
+    if not person.strip():
+        raise typer.BadParameter("name the person, as events do: customer-00317")
+    removed = forget(person, load_contracts(), settings())
+    for table, rows in removed.items():
+        if rows:
+            typer.echo(f"{table}: {_counted(rows, 'row')} removed")
+    total = _counted(sum(removed.values()), "row")
+    typer.echo(f"{total} about {person} removed. Kafka keeps its records as long as each topic's retention says.")
 
 
 @quarantine.command("list")
@@ -206,7 +235,8 @@ def quarantine_list() -> None:
     rows = [
         {
             "entity": summary.topic,
-            "records": f"{summary.records:,}",
+            "waiting": f"{summary.records:,}",
+            "released": f"{summary.released:,}",
             "oldest": _moment(summary.oldest),
             "newest": _moment(summary.newest),
             "reasons": ", ".join(f"{rule} ({count:,})" for rule, count in summary.rules.most_common(3)) or None,
@@ -225,15 +255,42 @@ def quarantine_show(
     """Show refused records as they came, with their reasons."""
     from jobs.quarantine import newest_records
 
-    contracts = {contract.topic: contract for contract in load_contracts()}
-    if entity not in contracts:
-        raise typer.BadParameter(f"there is no contract for {entity}; there are {', '.join(contracts)}")
-    for record in newest_records(contracts[entity], settings().lake_url, count=limit, rule=rule):
+    contract = _contract(entity)
+    for record in newest_records(contract, settings().lake_url, count=limit, rule=rule):
         value = record["value"]
         typer.echo(f"{_moment(record['timestamp'])}  partition {record['partition']}, offset {record['offset']:,}")
         for reason in record["reasons"]:
             typer.echo(f"  {reason}")
         typer.echo(f"  {'no value' if value is None else value.decode(errors='backslashreplace')}\n")
+
+
+@quarantine.command("release")
+def quarantine_release(
+    entity: Annotated[str, typer.Argument(metavar="DOMAIN.ENTITY")],
+    rule: Annotated[str | None, typer.Option(help="Only reasons that begin so: missing, 'missing: vendor_id'.")] = None,
+) -> None:
+    """Send refused records to Kafka again, to be judged by the rules of today; none is counted twice."""
+    from stack.release import release
+
+    released = release(_contract(entity), settings(), rule=rule)
+    typer.echo(f"{_counted(released, 'record')} of {entity} released. What is refused again waits in quarantine again.")
+
+
+def _repeat(command: Sequence[str], *, minutes: float) -> NoReturn:
+    """Run a command for ever, each time as a process of its own, whose memory is free in between."""
+    # First let a system that is starting get warm.
+    time.sleep(60 * min(FIRST_AFTER, minutes))
+    while True:
+        began = time.monotonic()
+        subprocess.run(command, check=False)
+        time.sleep(max(0.0, began + 60 * minutes - time.monotonic()))
+
+
+def _contract(entity: str) -> Contract:
+    contracts = {contract.topic: contract for contract in load_contracts()}
+    if entity not in contracts:
+        raise typer.BadParameter(f"there is no contract for {entity}; there are {', '.join(contracts)}")
+    return contracts[entity]
 
 
 def _moment(moment: dt.datetime | None) -> str | None:

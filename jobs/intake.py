@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 import pyarrow as pa
-from pyspark.sql.types import LongType
+from pyspark.sql.types import DoubleType, LongType
 
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Sifted
@@ -18,6 +18,10 @@ from jobs.marts import Mart, Measure
 
 def _counted(name: str, description: str) -> Measure:
     return Measure(name, f"sum({name})", LongType(), "records", description)
+
+
+def _slowest(name: str, description: str) -> Measure:
+    return Measure(name, f"max({name})", DoubleType(), "s", description, merge="max")
 
 
 INTAKE_BY_MINUTE = Mart(
@@ -33,6 +37,8 @@ INTAKE_BY_MINUTE = Mart(
         _counted("refused", "Records written to quarantine."),
         _counted("late", "Valid events dropped because they came later than the watermark."),
         _counted("duplicates", "Valid events dropped because an event of the same identity came before."),
+        _slowest("slowest_seconds", "The longest time from a record's arrival in Kafka until its batch was counted."),
+        _slowest("promised_seconds", "The freshness that the contract promises."),
     ),
     facts=lambda records: records,
 )
@@ -77,8 +83,8 @@ def quality(rules: Sequence[str], broken: Broken, *, judged: int) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def intake(entity: str, sifted: Sifted, *, at: dt.datetime) -> pa.Table:
-    """The row of one micro-batch, with the mart's columns in order."""
+def intake(entity: str, sifted: Sifted, *, at: dt.datetime, promised: dt.timedelta) -> pa.Table:
+    """The row of one micro-batch, with the mart's columns."""
     row = {
         "minute": at.replace(second=0, microsecond=0),
         "entity": entity,
@@ -87,6 +93,8 @@ def intake(entity: str, sifted: Sifted, *, at: dt.datetime) -> pa.Table:
         "refused": sifted.refused,
         "late": sifted.late,
         "duplicates": sifted.duplicates,
+        "slowest_seconds": at.timestamp() - sifted.arrivals.oldest / 1_000_000,
+        "promised_seconds": promised.total_seconds(),
     }
     return pa.Table.from_pylist([row])
 
@@ -102,9 +110,10 @@ class IntakeWriter:
         self._quality = MartWriter(QUALITY_BY_MINUTE, lake)
         self._lock = threading.Lock()
 
-    def count_records(self, entity: str, sifted: Sifted, batch: Batch) -> None:
-        """Add what became of a micro-batch."""
-        self._upsert(self._intake, intake(entity, sifted, at=dt.datetime.now(dt.UTC)), batch)
+    def count_records(self, entity: str, sifted: Sifted, batch: Batch, *, promised: dt.timedelta) -> None:
+        """Add what became of a micro-batch; ``promised`` is the freshness of the entity's contract."""
+        row = intake(entity, sifted, at=dt.datetime.now(dt.UTC), promised=promised)
+        self._upsert(self._intake, row, batch)
 
     def count_rules(self, entity: str, counts: pa.Table, batch: Batch) -> None:
         """Add what every rule said of a micro-batch; ``counts`` as ``quality`` gives them."""

@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 
 from jobs.bronze import RECORD
 from jobs.engine.commit import Rows, collect_if_few
-from jobs.engine.deduplicate import PLACE, Arrivals, Sifted
+from jobs.engine.deduplicate import ORIGIN, Arrivals, Sifted
+from jobs.engine.weight import IN_MEMORY_BYTES
 from quality.judgement import rule_column, rule_of
 from schemas import Contract
 
-ORIGIN = ("partition", "offset", "timestamp")
 ENVELOPE = tuple(field.name for field in RECORD)
 ARRIVAL_DATE = "arrival_date"
 OUTCOMES = {"reasons": "refused", "marks": "marked", "noted": "noted"}
@@ -29,8 +29,13 @@ class Judged(Protocol):
 
     Its columns are the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted;
     ``marks`` and ``noted``, the warnings and notes on an accepted event, null where there are none; the record's
-    ``ORIGIN``; and the rest of its ``ENVELOPE``, null where the event is accepted.
+    ``ORIGIN``; the rest of its ``ENVELOPE``, null where the event is accepted; ``is_released``, whether an operator
+    sent it again from quarantine; and ``bytes``, the size of its value.
     """
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
 
     def arrivals(self) -> Arrivals:
         """What deduplication looks at."""
@@ -59,6 +64,11 @@ class JudgedInMemory:
         self._contract = contract
         self._session = judged.sparkSession
         self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return int(pc.sum(self._rows["bytes"]).as_py() or 0)
 
     def arrivals(self) -> Arrivals:
         """What deduplication looks at."""
@@ -97,13 +107,21 @@ class JudgedBySpark:
         self._rows = judged.persist()
         self._contract = contract
         self._few = few
+        self._sizes: dict[bool, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return sum(self._of_size().values())
 
     def arrivals(self) -> Arrivals:
         """What deduplication looks at."""
         key, event_time = self._contract.key, self._contract.event_time
         is_accepted = (F.size("reasons") == 0).alias("is_accepted")
         return Arrivals.of(
-            self._rows.select(key, event_time, *PLACE, is_accepted).toArrow(), key=key, event_time=event_time
+            self._rows.select(key, event_time, *ORIGIN, is_accepted, "is_released").toArrow(),
+            key=key,
+            event_time=event_time,
         )
 
     def events(self, sifted: Sifted) -> DataFrame:
@@ -113,13 +131,13 @@ class JudgedBySpark:
 
     def silver(self, sifted: Sifted) -> Rows:
         """The new events, to be appended."""
-        return collect_if_few(self.events(sifted), count=sifted.accepted, few=self._few)
+        return collect_if_few(self.events(sifted), count=sifted.accepted, few=self._most(is_accepted=True))
 
     def quarantine(self, sifted: Sifted) -> Rows:
         """The refused records, with the columns of quarantine."""
         refused = self._rows.where(F.size("reasons") > 0).select(*ENVELOPE, "reasons")
         rows = refused.withColumn(ARRIVAL_DATE, F.to_date("timestamp"))
-        return collect_if_few(rows, count=sifted.refused, few=self._few)
+        return collect_if_few(rows, count=sifted.refused, few=self._most(is_accepted=False))
 
     def broken_rules(self) -> Broken:
         """How many records break each rule."""
@@ -129,6 +147,18 @@ class JudgedBySpark:
         for row in found.groupBy("name", rule_column(F.col("reason")).alias("rule")).count().collect():
             broken[OUTCOMES[row["name"]]][row["rule"]] = row["count"]
         return broken
+
+    def _most(self, *, is_accepted: bool) -> int:
+        """How many records may be collected: none where they are few but large."""
+        return self._few if self._of_size().get(is_accepted, 0) <= IN_MEMORY_BYTES else -1
+
+    def _of_size(self) -> dict[bool, int]:
+        """Bytes of the values of accepted and of refused records."""
+        if not self._sizes:
+            is_accepted = (F.size("reasons") == 0).alias("is_accepted")
+            sizes = self._rows.groupBy(is_accepted).agg(F.coalesce(F.sum("bytes"), F.lit(0)).alias("size")).collect()
+            self._sizes = {row["is_accepted"]: row["size"] for row in sizes}
+        return self._sizes
 
     def release(self) -> None:
         """Give the memory back."""

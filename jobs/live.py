@@ -15,18 +15,21 @@ from pyspark.sql.types import ArrayType, DateType, StringType, StructField, Stru
 from jobs.bronze import RECORD
 from jobs.engine.batch import MILLISECOND, Batch, current_batch
 from jobs.engine.commit import Appender, collect_if_few
-from jobs.engine.deduplicate import Deduplication
+from jobs.engine.deduplicate import ORIGIN, Deduplication
 from jobs.engine.evolve import evolve
 from jobs.engine.exceptions import StoppedByRuleError
 from jobs.engine.kafka import Pace, records
 from jobs.engine.query import POOL, Query, Trigger, start
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
+from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.intake import IntakeWriter, quality
-from jobs.judged import ARRIVAL_DATE, ENVELOPE, ORIGIN, Broken, Judged, JudgedBySpark, JudgedInMemory
+from jobs.judged import ARRIVAL_DATE, ENVELOPE, Broken, Judged, JudgedBySpark, JudgedInMemory
 from jobs.marts import MARTS
+from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
 from quality.judgement import CORRUPT, reasons, reasons_of, rule_names
+from quality.protection import protect, protected_fields
 from quality.rules import Rule, is_any_broken
 from quality.suite import SEVERITIES
 from schemas import Contract
@@ -38,6 +41,8 @@ IN_MEMORY_RECORDS = 20_000
 BUSY_RECORDS = 2_000
 WAITS_PER_FRESHNESS = 5
 LOOKS_PER_WAIT = 10
+RELEASED = "sluice-released"
+"""The header of a record that was refused and that an operator sends again: ``partition:offset`` of the first time."""
 
 
 def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
@@ -48,8 +53,14 @@ def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
     return arrived.withColumn("text", text).withColumn("event", F.from_json(text, schema, options))
 
 
-def judge(decoded: DataFrame, contract: Contract, rules: Sequence[Rule] = ()) -> DataFrame:
-    """Judge decoded records against their contract and the rules of their suite.
+def judge(decoded: DataFrame, contract: Contract, rules: Sequence[Rule], *, key: bytes) -> DataFrame:
+    """Judge decoded records against their contract and the rules of their suite, and protect what is personal.
+
+    Args:
+        decoded: as ``decode`` gives them.
+        contract: what the events should be.
+        rules: what else they should be.
+        key: of the pseudonyms.
 
     Returns:
         the columns of ``Judged``.
@@ -66,14 +77,18 @@ def judge(decoded: DataFrame, contract: Contract, rules: Sequence[Rule] = ()) ->
     verdict = reasons(contract, by_severity["critical"], event=event, text=record["text"], arrival=record["timestamp"])
     accepted = F.size("reasons") == 0
     return rows.withColumn("reasons", verdict).select(
-        *(F.when(accepted, F.col(field.name)).alias(field.name) for field in contract.fields),
+        *(F.when(accepted, protect(field.name, field.protection, key)).alias(field.name) for field in contract.fields),
         "reasons",
         *(
-            F.when(accepted & is_any_broken(found), reasons_of(found)).alias(name)
+            F.when(accepted & is_any_broken(found), reasons_of(found, protected_fields(contract))).alias(name)
             for name, found in (("marks", by_severity["warning"]), ("noted", by_severity["info"]))
         ),
         *ORIGIN,
         *(F.when(~accepted, record[name]).alias(name) for name in ENVELOPE if name not in ORIGIN),
+        F.coalesce(F.exists(record["headers"], lambda header: header["key"] == RELEASED), F.lit(False)).alias(
+            "is_released"
+        ),
+        F.coalesce(F.octet_length(record["value"]), F.lit(0)).alias("bytes"),
     )
 
 
@@ -126,7 +141,9 @@ def live(
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
     # A refused record has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
-    events = judge(decode(arrived, contract), contract, rules).withWatermark(contract.event_time, delay)
+    events = judge(decode(arrived, contract), contract, rules, key=pseudonym_key(settings)).withWatermark(
+        contract.event_time, delay
+    )
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
     return start(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
 
@@ -149,6 +166,7 @@ class LiveWriter:
         self._rules = tuple(rule_names(contract, rules))
         self._stopping = {rule.name for rule in rules if rule.stops}
         self._few = settings.spark_writer_rows
+        self._weight = Weight()
         for table in (silver_table(contract), *(mart.table for mart in marts)):
             evolve(session, table, lake)
         self._silver = Appender(silver_table(contract), lake)
@@ -184,10 +202,13 @@ class LiveWriter:
             writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
         if sifted.refused:
             writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
-        writes += [partial(self._intake.count_records, self._contract.topic, sifted, batch)]
+        writes += [
+            partial(self._intake.count_records, self._contract.topic, sifted, batch, promised=self._contract.freshness)
+        ]
         writes += [partial(self._intake.count_rules, self._contract.topic, counts, batch)]
-        self._run(writes, together=len(sifted.arrivals) <= self._few)
+        self._run(writes, together=len(sifted.arrivals) <= self._few and judged.size <= IN_MEMORY_BYTES)
         self._deduplication.remember(sifted)
+        self._weight.learn(len(sifted.arrivals), judged.size)
         judged.release()
 
     def _stop_at(self, broken: Broken) -> None:
@@ -200,7 +221,7 @@ class LiveWriter:
                 )
 
     def _hold(self, frame: DataFrame, batch: Batch) -> Judged:
-        if batch.records is not None and batch.records <= IN_MEMORY_RECORDS:
+        if batch.records is not None and batch.records <= IN_MEMORY_RECORDS and self._weight.fits(batch.records):
             return JudgedInMemory(frame, self._contract)
         return JudgedBySpark(frame, self._contract, self._few)
 

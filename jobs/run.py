@@ -14,6 +14,7 @@ from jobs.engine.query import Query, Trigger
 from jobs.engine.session import spark_session
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
 from jobs.live import live
+from jobs.quarantine import RELEASES
 from jobs.settings import Settings
 from jobs.tables import table_schemas
 from quality.rules import Rule
@@ -44,6 +45,7 @@ def _live(
 ) -> Iterator[Query]:
     for mart in (INTAKE_BY_MINUTE, QUALITY_BY_MINUTE):
         evolve(session, mart.table, settings.lake_url)
+    RELEASES.create(settings.lake_url)
     intake = IntakeWriter(settings.lake_url)
     for contract in definitions.contracts:
         if domain in (None, contract.domain):

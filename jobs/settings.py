@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     superset_port: int = Field(8088, description="Port of Superset.")
 
     demo_rate: float = Field(50, description="Demo events per second that `sluice up` produces; 0 for none.")
+    pseudonym_key_file: str = Field(
+        "", description="File with the key of pseudonyms, made when missing; default `SLUICE_HOME/pseudonym.key`."
+    )
+    validate_minutes: float = Field(60, description="How often `sluice up` validates every table, minutes; 0: never.")
     driver_memory: str = Field("3g", description="Heap of the Spark driver.")
     spark_master: str = Field("local[2]", description="Spark master.")
     spark_writer_rows: int = Field(

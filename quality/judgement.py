@@ -1,6 +1,6 @@
 """Judge events against their contract with native Column expressions, so that refusing costs no extra pass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial, reduce
 from operator import and_
 
@@ -14,9 +14,11 @@ from schemas import Contract, ContractField
 CORRUPT = "_corrupt_record"
 """The member of a decoded event that holds the text where some of it could not be decoded."""
 EMPTY = "empty: the record has no value"
+NOT_UTF8 = "not_utf8: the value is not UTF-8"
 NOT_JSON = "not_json: the value is not JSON"
 NOT_AN_OBJECT = "not_an_object: the value is JSON but no object"
 WRONG_INSIDE = "wrong_type: a value inside a field"
+DATE = r"\d{4}-\d{2}-\d{2}"
 
 
 def reasons(contract: Contract, rules: Sequence[Rule], *, event: Column, text: Column, arrival: Column) -> Column:
@@ -41,15 +43,15 @@ def reasons(contract: Contract, rules: Sequence[Rule], *, event: Column, text: C
     return F.when(is_right, _no_reasons()).otherwise(thorough[0])
 
 
-def reasons_of(rules: Sequence[Rule]) -> Column:
-    """array<string>, one entry ``rule: fields (values)`` per broken rule."""
-    broken = [F.when(rule.is_broken(), rule.reason()) for rule in rules]
+def reasons_of(rules: Sequence[Rule], hidden: Collection[str] = ()) -> Column:
+    """array<string>, one entry ``rule: fields (values)`` per broken rule, without the values of hidden fields."""
+    broken = [F.when(rule.is_broken(), rule.reason(hidden)) for rule in rules]
     return F.array_compact(F.array(*broken)) if broken else _no_reasons()
 
 
 def rule_names(contract: Contract, rules: Sequence[Rule]) -> Iterator[str]:
     """Every rule that an event may break, as ``rule_of`` gives it."""
-    yield from (EMPTY, NOT_JSON, NOT_AN_OBJECT, WRONG_INSIDE)
+    yield from (EMPTY, NOT_UTF8, NOT_JSON, NOT_AN_OBJECT, WRONG_INSIDE)
     for field in contract.fields:
         for path, part in ((field.name, field), *((f"{field.name}.{m.name}", m) for m in field.fields)):
             yield f"wrong_type: {path}"
@@ -76,7 +78,7 @@ def _is_right(contract: Contract, event: Column, text: Column, arrival: Column) 
     May be false or null for a right event, whose reasons then turn out to be none, but is not true for a wrong one
     (but see ``_is_suspicious``).
     """
-    checks = [event[CORRUPT].isNull(), event[contract.event_time] <= _limit(contract, arrival)]
+    checks = [event[CORRUPT].isNull(), F.is_valid_utf8(text), event[contract.event_time] <= _limit(contract, arrival)]
     for field in contract.fields:
         value = event[field.name]
         checks += [_keeps_rules(field, value), ~_is_suspicious(field, value, text)]
@@ -112,7 +114,8 @@ def _broken_rules(contract: Contract, event: Column, text: Column, arrival: Colu
     )
     corrupt = F.when(event[CORRUPT].isNotNull(), _one(WRONG_INSIDE)).otherwise(_no_reasons())
     return (
-        F.when(text.isNull() | (F.trim(text) == ""), _one(EMPTY))
+        F.when(text.isNull() | ~text.rlike(r"\S"), _one(EMPTY))
+        .when(~F.is_valid_utf8(text), _one(NOT_UTF8))
         .when(_is_not_json(event, value), _one(NOT_JSON))
         .when(~F.ltrim(text).startswith("{"), _one(NOT_AN_OBJECT))
         .when(F.size(broken) > 0, F.array_distinct(broken))
@@ -131,25 +134,36 @@ def _given(event: Column, value: Column, field: ContractField) -> Column:
 
 
 def _other_type(field: ContractField, decoded: Column, text: Column, value: Column) -> Column:
-    """A type that the decoder takes but the contract does not: no text for a string, a number for a time."""
-    is_other = _is_suspicious(field, decoded, text) & (_token_type(value, field) != "STRING")
-    return F.when(is_other, _reason("wrong_type", field.name, decoded))
+    """A type that the decoder takes but the contract does not: no text for a string, a number or a year for a time."""
+    given = F.try_variant_get(value, f"$.{field.name}", "string")
+    is_other = _token_type(value, field) != "STRING"
+    if (form := _form(field)) is not None:
+        is_other = is_other | ~given.rlike(f"^{form}$")
+    is_other = _is_suspicious(field, decoded, text) & is_other
+    return F.when(is_other, _reason("wrong_type", field.name, F.coalesce(given, decoded.cast("string"))))
 
 
 def _is_suspicious(field: ContractField, decoded: Column, text: Column) -> Column:
     """Whether a value may have had another type in its text; cheap.
 
-    Where it says no, it is right, but for one case: a time given as a number beside a nested member of the same
-    name that is given as text.
+    Where it says no, it is right, but for one case: a time that is not given as one, beside a nested member of the same
+    name that is.
     """
     if isinstance(field.data_type, StringType):
         first = F.ascii(decoded)
         looks_like_number = first.between(ord("-"), ord("9"))
         looks_like_other = first.isin(ord("["), ord("{")) | decoded.isin("true", "false")
         return F.coalesce(looks_like_number | looks_like_other, F.lit(False))
-    if isinstance(field.data_type, TimestampType | DateType):
-        return ~(text.contains(f'"{field.name}":"') | text.contains(f'"{field.name}": "'))
+    if (form := _form(field)) is not None:
+        return decoded.isNotNull() & ~text.rlike(f'"{field.name}"\\s*:\\s*"{form}"')
     return F.lit(False)
+
+
+def _form(field: ContractField) -> str | None:
+    """How a time or a date is written (ISO 8601); Spark also takes a year alone, a time of today, a zone's name."""
+    if isinstance(field.data_type, TimestampType):
+        return DATE + r"[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?"
+    return DATE if isinstance(field.data_type, DateType) else None
 
 
 def _token_type(value: Column, field: ContractField) -> Column:

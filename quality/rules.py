@@ -5,7 +5,7 @@ An expression says of a row just what Great Expectations says of it over a table
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -19,6 +19,7 @@ Arguments = Mapping[str, Any]
 VALUE = " ("
 """What comes in a reason between the rule with its fields, and the values."""
 LONGEST_VALUE = 200
+HIDDEN = "***"
 QUERY = "unexpected_rows_expectation"
 ROW_QUERY = re.compile(r"\s*SELECT\s+\*\s+FROM\s+\{batch\}\s+WHERE\s+(?P<condition>(?:(?!\bSELECT\b).)+)", re.I | re.S)
 COMPARISONS: dict[str, Callable[[Column, Any], Column]] = {
@@ -57,10 +58,12 @@ class Rule:
         considered = _condition(condition) if condition is not None else F.lit(True)
         return F.coalesce(considered & _is_considered(arguments) & ~expected, F.lit(False))
 
-    def reason(self) -> Column:
-        """What is said of a row that breaks the rule: ``rule: fields (values)``."""
+    def reason(self, hidden: Collection[str] = ()) -> Column:
+        """What is said of a row that breaks the rule: ``rule: fields (values)``, but for values of hidden fields."""
         names = fields(self.expectation["kwargs"])
-        values = [F.coalesce(F.col(name).cast("string"), F.lit("null")) for name in names]
+        values = [
+            F.lit(HIDDEN) if name in hidden else F.coalesce(F.col(name).cast("string"), F.lit("null")) for name in names
+        ]
         text = F.substring(F.concat_ws(", ", *values), 1, LONGEST_VALUE)
         return F.concat(F.lit(f"{self.name}{VALUE}"), text, F.lit(")")) if names else F.lit(self.name)
 

@@ -6,6 +6,7 @@ A suite lies in ``quality/<layer>/<table>.yaml`` and holds what Great Expectatio
 To import Great Expectations takes many seconds: this module does without, so that jobs can read suites when they start.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ KEYS = ("type", "severity", "description", "kwargs")
 OPTIONAL_KEYS = ("meta", "on_failure")
 COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 COLUMN_LISTS = ("column_list", "column_set")
+VIEW = re.compile(r"\b(?:FROM|JOIN)\s+((?:bronze|silver|quarantine|gold|ops)_\w+)", re.I)
 
 Check = Callable[[YamlSource, Location, Mapping[str, Any]], Iterator[Problem]]
 """Finds what is wrong with one expectation at a place of a suite's file."""
@@ -108,6 +110,7 @@ def _problems(source: YamlSource, tables: Mapping[str, StructType], check: Check
             found = list(check(source, place, expectation))
         if not found and name in tables:
             found = list(_problems_of_columns(source, place, expectation, tables[name]))
+            found += _problems_of_query(source, place, expectation, tables)
         yield from found
         whole += [] if found else [(place, expectation)]
     if source.path.parent.name == "silver":
@@ -144,6 +147,25 @@ def _problems_of_columns(
         elif wanted is not None and argument == "column" and not wanted(schema[column].dataType):
             message = f"'{column}' is {schema[column].dataType.simpleString()}; {given['type']} is for {known}"
             yield source.problem(where, message)
+
+
+def _problems_of_query(
+    source: YamlSource, place: Location, given: Mapping[str, Any], tables: Mapping[str, StructType]
+) -> Iterator[Problem]:
+    known = {view_name(table) for table in tables}
+    for view in sorted(views_of(given) - known):
+        message = f"there is no table {view}; a query names others as <layer>_<table>: {', '.join(sorted(known))}"
+        yield source.problem((*place, "kwargs", "unexpected_rows_query"), message)
+
+
+def views_of(expectation: Mapping[str, Any]) -> set[str]:
+    """The tables that an expectation's query names beside its own, as ``view_name`` gives them."""
+    return set(VIEW.findall(expectation["kwargs"].get("unexpected_rows_query", "")))
+
+
+def view_name(table: str) -> str:
+    """What queries call a table ``<layer>.<name>``."""
+    return table.replace(".", "_")
 
 
 def _problems_of_rules(

@@ -4,10 +4,13 @@ import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 from pyspark.sql.types import ArrayType, DataType, StructField, StructType
 
 Number = int | float | Decimal
+Protection = Literal["hash", "mask"]
+"""What silver and gold hold instead of a personal value: a keyed pseudonym, or its first character."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ContractField:
     min_items: int | None = None
     max_items: int | None = None
     allowed: tuple[str, ...] = ()
+    protection: Protection | None = None
     fields: tuple["ContractField", ...] = ()
 
     @property

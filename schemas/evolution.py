@@ -100,6 +100,10 @@ def _changes_of_field(
     if after.required and not before.required:
         message = f"the field '{name}' was optional and is now required"
         yield source.problem((*place, "required"), f"{message}, but events of the old version may lack it")
+    if after.protection != before.protection:
+        was, is_now = before.protection or "none", after.protection or "none"
+        message = f"the protection of '{name}' was {was} and is now {is_now}; rows of the old version keep the old form"
+        yield source.problem((*place, "customProperties"), f"{message}; {ADVICE}")
     if before.fields and after.fields and before.is_array == after.is_array:
         inner = ("items", "properties") if after.is_array else ("properties",)
         yield from _changes_of_fields(before.fields, after.fields, source, (*place, *inner))

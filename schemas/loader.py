@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 from jsonschema.protocols import Validator
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject, SchemaProperty
 from pyspark.sql.types import ArrayType, DataType
 
-from schemas.contract import Contract, ContractField, struct_type
+from schemas.contract import Contract, ContractField, Protection, struct_type
 from schemas.data_types import KNOWN, plain_type
 from schemas.exceptions import ContractError, Problem
 from schemas.yaml_source import Location, YamlSource
@@ -23,13 +23,15 @@ DIRECTORY = Path(__file__).parent
 DURATION = re.compile(r"(\d+) (second|minute|hour|day)s?")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 COMPATIBILITIES = ("backward",)
+PERSONAL = "personal"
+PROTECTIONS = get_args(Protection)
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 NUMBERS = ("integer", "number")
 SCHEMA: Location = ("schema", 0)
 FIELDS: Location = (*SCHEMA, "properties")
 RESERVED = (
     *("key", "value", "headers", "topic", "partition", "offset", "timestamp", "arrival_date"),
-    *("event", "record", "reasons", "marks", "noted"),
+    *("event", "record", "reasons", "marks", "noted", "is_released", "bytes"),
 )
 """What the tables call other things than an event's fields."""
 
@@ -132,6 +134,25 @@ def _violations_of_documentation(source: YamlSource) -> Iterator[Problem]:
     yield from _undocumented_fields(source, table["properties"], (*SCHEMA, "properties"))
 
 
+def _violations_of_protection(source: YamlSource, field: Any, place: Location) -> Iterator[Problem]:
+    is_personal = field.get("classification") == PERSONAL
+    index, protection = _custom_properties(field).get("protection", (None, None))
+    if is_personal and place[:-1] != FIELDS:
+        message = f"the personal field '{field['name']}' is inside another; only fields of the event are protected"
+        yield source.problem(place, message)
+    elif is_personal and field.get("physicalType") != "string":
+        yield source.problem(place, f"the personal field '{field['name']}' must be a string, to be protected")
+    elif is_personal and index is None:
+        message = f"the personal field '{field['name']}' needs the custom property 'protection': "
+        yield source.problem(place, message + " or ".join(PROTECTIONS))
+    elif index is not None and not is_personal:
+        message = f"'{field['name']}' is protected but not personal; give it 'classification: {PERSONAL}'"
+        yield source.problem((*place, "customProperties", index), message)
+    elif index is not None and protection not in PROTECTIONS:
+        message = f"the protection '{protection}' is unknown; use one of {', '.join(PROTECTIONS)}"
+        yield source.problem((*place, "customProperties", index, "value"), message)
+
+
 def _undocumented_fields(source: YamlSource, fields: Sequence[Any], location: Location) -> Iterator[Problem]:
     for index, field in enumerate(fields):
         place = (*location, index)
@@ -140,6 +161,7 @@ def _undocumented_fields(source: YamlSource, fields: Sequence[Any], location: Lo
             yield source.problem(place, f"the field '{name}' needs a 'description'")
         if not field.get("examples") and logical_type not in ("array", "object"):
             yield source.problem(place, f"the field '{name}' needs 'examples' with at least one value")
+        yield from _violations_of_protection(source, field, place)
         if logical_type in NUMBERS and "unit" not in _custom_properties(field):
             message = f"the number '{name}' needs the custom property 'unit', such as 'EUR' or 'units'"
             yield source.problem(place, message)
@@ -290,6 +312,7 @@ def _field(standard: SchemaProperty) -> ContractField:
         min_items=options.get("minItems"),
         max_items=options.get("maxItems"),
         allowed=tuple(str(value.value) for value in standard.enum or ()),
+        protection=next((p.value for p in standard.customProperties or () if p.property == "protection"), None),
         fields=tuple(_field(member) for member in holder.properties or ()),
     )
 

@@ -8,6 +8,7 @@ from stack.programs import Program
 
 JOBS = "jobs"
 TRAFFIC = "traffic"
+QUALITY = "quality"
 # Seconds of traffic before the first start, so that a new dashboard has curves to show.
 HISTORY = 900
 
@@ -29,6 +30,12 @@ def traffic_program(settings: Settings) -> Program:
     """Demo traffic as a supervised program."""
     rate = ["--rate", str(settings.demo_rate), "--history", str(HISTORY)]
     return Program(name=TRAFFIC, command=[*_sluice(), "produce", *rate], priority=40)
+
+
+def quality_program(settings: Settings) -> Program:
+    """Validation of every table by Great Expectations, again and again, as a supervised program."""
+    command = [*_sluice(), "validate", "--every", str(settings.validate_minutes)]
+    return Program(name=QUALITY, command=command, priority=40)
 
 
 def is_running(settings: Settings) -> bool:

@@ -95,6 +95,8 @@ def programs(settings: Settings) -> list[Program]:
         chosen.append(broker.program(settings))
     if settings.demo_rate > 0:
         chosen.append(stream.traffic_program(settings))
+    if settings.validate_minutes > 0:
+        chosen.append(stream.quality_program(settings))
     return chosen
 
 
@@ -132,6 +134,8 @@ def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None
             _wait_for_jobs(settings, superset_server.tables_exist)
             tables.set()
             _wait_for_jobs(settings, stream.is_running)
+        if settings.validate_minutes > 0:
+            supervision.start(settings, stream.QUALITY)
     finally:
         tables.set()
 

@@ -21,6 +21,7 @@ from jobs.engine.batch import EPOCH, Batch
 from jobs.engine.identities import Flags, Identities, IdentitySet
 
 PLACE = ("partition", "offset")
+ORIGIN = (*PLACE, "timestamp")
 BUCKETS_PER_DELAY = 4
 KEPT = b"\x01"
 
@@ -37,16 +38,24 @@ class Arrivals:
     """Event times, microseconds since the epoch; 0 where the record is refused."""
     identities: Identities
     is_accepted: Flags
+    oldest: int
+    """When the first of them came to Kafka, microseconds since the epoch."""
+    released: dict[int, str]
+    """The keys of accepted events that an operator released from quarantine, by row."""
 
     @classmethod
     def of(cls, rows: pa.Table, *, key: str, event_time: str) -> "Arrivals":
-        """Take them from a judged batch: the columns ``key``, ``event_time``, ``PLACE`` and ``is_accepted``."""
+        """Take them from a judged batch: ``key``, ``event_time``, ``ORIGIN``, ``is_accepted``, ``is_released``."""
+        is_accepted = rows["is_accepted"].to_numpy().astype(np.bool_)
+        released = np.flatnonzero(is_accepted & rows["is_released"].to_numpy().astype(np.bool_))
         return cls(
             partitions=_integers(rows["partition"]),
             offsets=_integers(rows["offset"]),
             times=_integers(rows[event_time]),
             identities=Identities.of(rows[key]),
-            is_accepted=rows["is_accepted"].to_numpy().astype(np.bool_),
+            is_accepted=is_accepted,
+            oldest=int(_integers(rows["timestamp"]).min(initial=np.iinfo(np.int64).max)),
+            released=dict(zip(released.tolist(), rows[key].take(released).to_pylist(), strict=True)),
         )
 
     def __len__(self) -> int:
@@ -127,11 +136,15 @@ class Deduplication:
             self._seen = self._read(watermark, arrivals)
         self._seen.forget(watermark - self._delay)
         is_late = arrivals.is_accepted & (arrivals.times <= watermark)
+        # What an operator released waited in quarantine while the watermark went on.
+        released = np.array(list(arrivals.released), dtype=np.int64)
+        is_late[released] = False
         candidates = np.flatnonzero(arrivals.is_accepted & ~is_late)
         identities = arrivals.identities[candidates]
         is_first = identities.first((arrivals.offsets[candidates], arrivals.partitions[candidates]))
         is_new = np.zeros(len(arrivals), dtype=np.bool_)
         is_new[candidates] = is_first & ~self._seen.known(identities)
+        is_new[released] &= ~self._is_in_silver(arrivals)
         return Sifted(arrivals, is_new, is_late)
 
     def remember(self, sifted: Sifted) -> None:
@@ -158,13 +171,31 @@ class Deduplication:
         young = pc.field(self._event_time) >= pa.scalar(since, pa.timestamp("us", "UTC"))
         columns = [self._key, self._event_time, *PLACE]
         rows = self._silver.to_pyarrow_dataset().to_table(columns=columns, filter=young)
-        before = np.ones(rows.num_rows, dtype=np.bool_)
-        partitions, offsets = _integers(rows["partition"]), _integers(rows["offset"])
-        for partition in np.unique(arrivals.partitions):
-            first = arrivals.offsets[arrivals.partitions == partition].min()
-            before &= (partitions != partition) | (offsets < first)
+        before = _came_before(rows, arrivals)
         seen.add(Identities.of(rows[self._key])[before], _integers(rows[self._event_time])[before])
         return seen
+
+    def _is_in_silver(self, arrivals: Arrivals) -> Flags:
+        """Which of the released events silver has, however old: the memory holds only the younger ones."""
+        if not arrivals.released:
+            return np.zeros(0, dtype=np.bool_)
+        keys = pa.array(arrivals.released.values(), pa.string())
+        self._silver.update_incremental()
+        rows = self._silver.to_pyarrow_dataset().to_table(
+            columns=[self._key, *PLACE], filter=pc.field(self._key).isin(keys)
+        )
+        found: Flags = pc.is_in(keys, rows[self._key].filter(pa.array(_came_before(rows, arrivals)))).to_numpy(False)
+        return found
+
+
+def _came_before(rows: pa.Table, arrivals: Arrivals) -> Flags:
+    """Which rows of silver are of earlier batches."""
+    before = np.ones(rows.num_rows, dtype=np.bool_)
+    partitions, offsets = _integers(rows["partition"]), _integers(rows["offset"])
+    for partition in np.unique(arrivals.partitions):
+        first = arrivals.offsets[arrivals.partitions == partition].min()
+        before &= (partitions != partition) | (offsets < first)
+    return before
 
 
 def _integers(column: pa.ChunkedArray) -> Integers:

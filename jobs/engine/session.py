@@ -36,6 +36,8 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.sql.adaptive.enabled": "false",
         # A micro-batch is cached for a second or so: compressing it costs more than it saves.
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        # Records of a megabyte each must fit into memory by the batch.
+        "spark.sql.inMemoryColumnarStorage.batchSize": "500",
         "spark.sql.extensions": DELTA_EXTENSION,
         "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
         "spark.sql.streaming.stateStore.providerClass": ROCKSDB,

@@ -29,10 +29,10 @@ def test_the_examples_are_a_right_event(contract: Contract, arrived: Records) ->
     fields = yaml.safe_load(contract.path.read_text())["schema"][0]["properties"]
     event = example(fields)
 
-    (judged,) = judge(decode(arrived(event), contract), contract).collect()
+    (judged,) = judge(decode(arrived(event), contract), contract, (), key=b"key").collect()
 
     assert judged["reasons"] == [], json.dumps(event)
     assert [name for name in event if judged[name] is None] == []
     empty = {field["name"]: None for field in fields if not field["required"]}
-    (sparse,) = judge(decode(arrived(event | empty), contract), contract).collect()
+    (sparse,) = judge(decode(arrived(event | empty), contract), contract, (), key=b"key").collect()
     assert sparse["reasons"] == []

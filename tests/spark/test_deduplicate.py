@@ -39,7 +39,7 @@ class Shop:
 
     def take(self, arrived: DataFrame, batch: Batch = BATCH, *, dies: bool = False) -> tuple[Sifted, list[int]]:
         """Sift a batch and commit it to silver; returns the offsets of what was kept."""
-        frame = judge(decode(arrived, self._contract), self._contract)
+        frame = judge(decode(arrived, self._contract), self._contract, (), key=b"key")
         judged = (
             JudgedInMemory(frame, self._contract)
             if self._in_memory

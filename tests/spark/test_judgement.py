@@ -15,7 +15,7 @@ LINE = {"product_id": "p-1", "category": "Books", "quantity": 2, "unit_price": "
 @pytest.fixture
 def reasons_for(arrived: Records, orders: Contract) -> Callable[..., list[list[str]]]:
     def reasons(*values: Any) -> list[list[str]]:
-        judged = judge(decode(arrived(*values), orders), orders)
+        judged = judge(decode(arrived(*values), orders), orders, (), key=b"key")
         return [row["reasons"] for row in judged.orderBy("offset").collect()]
 
     return reasons
@@ -38,8 +38,9 @@ def test_what_is_not_an_object_is_refused(reasons_for: Callable[..., list[list[s
     verdicts = reasons_for(None, b"", b"  ", b"hello", b'{"event_id": "e', b"\xff\xfe", b"[1]", b"7", b"null", b'"x"')
 
     empty, no_json = ["empty: the record has no value"], ["not_json: the value is not JSON"]
+    no_text = ["not_utf8: the value is not UTF-8"]
     no_object = ["not_an_object: the value is JSON but no object"]
-    assert verdicts == [empty] * 3 + [no_json] * 3 + [no_object] * 4
+    assert verdicts == [empty] * 3 + [no_json] * 2 + [no_text] + [no_object] * 4
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_all_reasons_are_given(reasons_for: Callable[..., list[list[str]]], even
 
 
 def test_a_refused_record_keeps_its_bytes_and_gives_no_field(arrived: Records, orders: Contract, event: Event) -> None:
-    judged = judge(decode(arrived(event(vendor_id=None), event()), orders), orders)
+    judged = judge(decode(arrived(event(vendor_id=None), event()), orders), orders, (), key=b"key")
 
     refused, accepted = judged.orderBy("offset").collect()
 

@@ -84,3 +84,23 @@ def test_every_event_is_accounted_for(lake: Lake, lines: pd.DataFrame) -> None:
     assert late == 0
     assert quarantine == (lines.UnitPrice < 0).sum()
     assert duplicates == lines.duplicated().sum()
+
+
+def test_the_profile_of_broken_rules_is_that_of_the_file(lake: Lake, lines: pd.DataFrame) -> None:
+    """As docs/data-quality.md explains it."""
+    rules = (
+        lake.table("ops/quality_by_minute").to_pandas().groupby("rule")[["refused", "marked", "noted", "judged"]].sum()
+    )
+    broken = rules[rules[["refused", "marked", "noted"]].sum(axis=1) > 0]
+    found = {rule: (row.refused, row.marked, row.noted) for rule, row in broken.iterrows()}
+
+    print(f"\n{broken}")
+    entered = lines[lines.UnitPrice >= 0]
+    assert found == {
+        "below_minimum: lines.unit_price": ((lines.UnitPrice < 0).sum(), 0, 0),
+        "line_for_nothing": (0, (entered.UnitPrice == 0).sum(), 0),
+        "values_to_not_be_in_set: country": (0, (entered.Country == "Unspecified").sum(), 0),
+        "very_large_order": (0, (entered.Quantity.abs() * entered.UnitPrice > 50_000).sum(), 0),
+        "values_to_not_be_null: customer_id": (0, 0, entered.CustomerID.isna().sum()),
+    }
+    assert set(rules.judged) == {retail.ROWS}

@@ -2,6 +2,7 @@ import datetime as dt
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from jobs.engine.identities import Identities
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter, quality
 from jobs.marts import Mart
 
+PROMISED = dt.timedelta(seconds=5)
+
 
 @pytest.fixture
 def sifted() -> Sifted:
@@ -25,15 +28,17 @@ def sifted() -> Sifted:
         times=numbers,
         identities=Identities.of(pa.chunked_array([["a", "b", "c", "d"]])),
         is_accepted=np.array([True, True, True, False]),
+        oldest=int((dt.datetime.now(dt.UTC).timestamp() - 3) * 1_000_000),
+        released={},
     )
     is_late = np.array([False, False, True, False])
     return Sifted(arrivals, is_new=np.array([True, True, False, False]), is_late=is_late)
 
 
-def rows(mart: Mart, lake: Path) -> list[dict[str, object]]:
+def rows(mart: Mart, lake: Path) -> list[dict[str, Any]]:
     """The mart's rows, without their minutes, which the clock gives."""
     table = DeltaTable(mart.table.url(str(lake))).to_pyarrow_table()
-    sums = table.group_by(list(mart.dimensions)).aggregate([(measure.name, "sum") for measure in mart.measures])
+    sums = table.group_by(list(mart.dimensions)).aggregate([(measure.name, measure.merge) for measure in mart.measures])
     renamed = sums.rename_columns([*mart.dimensions, *(measure.name for measure in mart.measures)])
     return sorted(renamed.to_pylist(), key=lambda row: row.get("rule", row["entity"]))
 
@@ -41,12 +46,20 @@ def rows(mart: Mart, lake: Path) -> list[dict[str, object]]:
 def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sifted) -> None:
     writer = IntakeWriter(str(tmp_path))
 
-    writer.count_records("shop.orders", sifted, Batch("query", 0, EPOCH))
-    writer.count_records("shop.orders", sifted, Batch("query", 1, EPOCH))
+    writer.count_records("shop.orders", sifted, Batch("query", 0, EPOCH), promised=PROMISED)
+    writer.count_records("shop.orders", sifted, Batch("query", 1, EPOCH), promised=PROMISED)
 
-    assert rows(INTAKE_BY_MINUTE, tmp_path) == [
-        {"entity": "shop.orders", "input": 8, "accepted": 4, "refused": 2, "late": 2, "duplicates": 0}
-    ]
+    (row,) = rows(INTAKE_BY_MINUTE, tmp_path)
+    assert 3 <= row.pop("slowest_seconds") < 60
+    assert row == {
+        "entity": "shop.orders",
+        "input": 8,
+        "accepted": 4,
+        "refused": 2,
+        "late": 2,
+        "duplicates": 0,
+        "promised_seconds": 5,
+    }
 
 
 def test_a_batch_that_runs_again_counts_once(tmp_path: Path) -> None:
@@ -71,7 +84,7 @@ def test_queries_of_one_application_count_at_the_same_time(tmp_path: Path, sifte
 
     def count(entity: str) -> None:
         for number in range(20):
-            writer.count_records(entity, sifted, Batch(f"live-{entity}", number, EPOCH))
+            writer.count_records(entity, sifted, Batch(f"live-{entity}", number, EPOCH), promised=PROMISED)
 
     with ThreadPoolExecutor() as threads:
         for done in [threads.submit(count, entity) for entity in ("shop.orders", "shop.payments", "trip.bookings")]:
@@ -83,7 +96,7 @@ def test_queries_of_one_application_count_at_the_same_time(tmp_path: Path, sifte
 def test_the_minute_is_that_of_processing(tmp_path: Path, sifted: Sifted) -> None:
     before = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
 
-    IntakeWriter(str(tmp_path)).count_records("shop.orders", sifted, Batch("query", 0, EPOCH))
+    IntakeWriter(str(tmp_path)).count_records("shop.orders", sifted, Batch("query", 0, EPOCH), promised=PROMISED)
 
     (row,) = DeltaTable(INTAKE_BY_MINUTE.table.url(str(tmp_path))).to_pyarrow_table().to_pylist()
     assert before <= row["minute"] <= dt.datetime.now(dt.UTC)

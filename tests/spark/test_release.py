@@ -1,0 +1,114 @@
+"""Refused events are released: they go through ``live`` once more, past the watermark, and count once."""
+
+import datetime as dt
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from jobs.intake import INTAKE_BY_MINUTE, IntakeWriter
+from jobs.live import RELEASED, live, quarantine_table, silver_table
+from jobs.marts.marketplace import SALES_BY_MINUTE
+from jobs.quarantine import RELEASES, newest_records, summarize
+from jobs.settings import Settings
+from quality.rules import Rule, rules
+from schemas import Contract
+from stack.produce import producer
+from stack.release import release
+from tests.spark.conftest import Event
+from tests.stack.pipeline import running_broker
+
+ONLY_HOME = rules(
+    [
+        {
+            "type": "expect_column_values_to_be_in_set",
+            "severity": "critical",
+            "description": "We sell at home.",
+            "kwargs": {"column": "country", "value_set": ["DE"]},
+        }
+    ]
+)
+HOURS_AGO = dt.timedelta(hours=3)
+
+
+@pytest.fixture
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_broker(tmp_path_factory.mktemp("release"), partitions=1) as settings:
+        yield settings
+
+
+def send(contract: Contract, settings: Settings, *events: dict[str, Any]) -> None:
+    with producer(settings) as kafka:
+        for event in events:
+            kafka.send(contract.topic, json.dumps(event).encode(), headers=[("sender", b"test")])
+
+
+def run(spark: SparkSession, contract: Contract, settings: Settings, found: tuple[Rule, ...] = ()) -> None:
+    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url))
+    assert query.stream.awaitTermination(120)
+
+
+def sum_of(column: str, url: str) -> int:
+    return int(pc.sum(DeltaTable(url).to_pyarrow_table(columns=[column])[column]).as_py())
+
+
+def test_released_events_count_once_however_late(
+    spark: SparkSession, shop: Settings, orders: Contract, event: Event
+) -> None:
+    def order(number: int, at: dt.datetime, **changes: Any) -> dict[str, Any]:
+        return event(event_id=f"event-{number}", order_id=f"order-{number}", event_time=at.isoformat(), **changes)
+
+    now = dt.datetime.now(dt.UTC)
+    lake = shop.lake_url
+    silver, sales = silver_table(orders).url(lake), SALES_BY_MINUTE.table.url(lake)
+    long_ago = now - HOURS_AGO
+    send(orders, shop, order(1, long_ago), order(2, long_ago, country="FR"), order(1, long_ago, country="FR"))
+    run(spark, orders, shop, ONLY_HOME)
+    send(orders, shop, order(3, now), order(4, now, channel="pigeon"))
+    run(spark, orders, shop, ONLY_HOME)
+    # The watermark has passed: this one is late for good.
+    send(orders, shop, order(5, long_ago))
+    run(spark, orders, shop, ONLY_HOME)
+    assert sum_of("orders", sales) == 2
+    assert summarize(orders, lake).rules == Counter({"values_to_be_in_set: country": 2, "not_allowed: channel": 1})
+
+    # The rule is gone.
+    assert release(orders, shop, rule="values_to_be_in_set: country") == 2
+    run(spark, orders, shop)
+
+    kept = DeltaTable(silver).to_pyarrow_table(columns=["event_id"])["event_id"].to_pylist()
+    assert sorted(kept) == ["event-1", "event-2", "event-3"]
+    assert sum_of("orders", sales) == 3
+    assert {name: sum_of(name, INTAKE_BY_MINUTE.table.url(lake)) for name in ("refused", "late", "duplicates")} == {
+        "refused": 3,
+        "late": 1,
+        "duplicates": 1,
+    }
+    waiting = summarize(orders, lake)
+    assert (waiting.records, waiting.released) == (1, 2)
+    assert [row["reasons"] for row in newest_records(orders, lake, count=9)] == [["not_allowed: channel (pigeon)"]]
+    assert release(orders, shop, rule="values_to_be_in_set: country") == 0
+
+    # What is still wrong comes back, and tells where it was.
+    assert release(orders, shop) == 1
+    run(spark, orders, shop)
+    (row,) = newest_records(orders, lake, count=9)
+    (again,) = (
+        record["headers"]
+        for record in DeltaTable(quarantine_table(orders).url(lake)).to_pyarrow_table().to_pylist()
+        if record["offset"] == row["offset"]
+    )
+    assert {header["key"]: header["value"] for header in again} == {"sender": b"test", RELEASED: b"0:4"}
+
+    # As if the process had died before it noted what it sent.
+    shutil.rmtree(RELEASES.url(lake))
+    assert release(orders, shop, rule="values_to_be_in_set") == 2
+    run(spark, orders, shop)
+    assert sum_of("orders", sales) == 3
+    assert sum_of("duplicates", INTAKE_BY_MINUTE.table.url(lake)) == 3
