@@ -41,6 +41,9 @@ IN_MEMORY_RECORDS = 20_000
 BUSY_RECORDS = 2_000
 WAITS_PER_FRESHNESS = 5
 LOOKS_PER_WAIT = 10
+# Spark's default drops every comma from a decimal that is given as text: of "1,5" it makes 15.
+DECIMAL_POINT = "de-CH"
+"""A locale of decimal points and without commas."""
 RELEASED = "sluice-released"
 """The header of a record that was refused and that an operator sends again: ``partition:offset`` of the first time."""
 
@@ -48,7 +51,7 @@ RELEASED = "sluice-released"
 def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
     """Decode records: adds ``text``, the value as text, and ``event``, a struct of the contract's schema."""
     schema = StructType([*contract.spark_schema, StructField(CORRUPT, StringType())])
-    options = {"columnNameOfCorruptRecord": CORRUPT}
+    options = {"columnNameOfCorruptRecord": CORRUPT, "locale": DECIMAL_POINT}
     text = F.col("value").cast("string")
     return arrived.withColumn("text", text).withColumn("event", F.from_json(text, schema, options))
 

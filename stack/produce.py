@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,14 @@ def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: fl
                 if rate:
                     time.sleep(max(0.0, begin + sent / rate - time.time()))
                 value = {name: cell for name, cell in row.items() if cell is not None}
-                kafka.send(contract.topic, key=_key(row, contract), value=orjson.dumps(value, default=str))
+                kafka.send(contract.topic, key=_key(row, contract), value=orjson.dumps(value, default=_text))
                 sent += 1
     return sent
+
+
+def _text(value: Any) -> str:
+    """What JSON has no type for; a decimal without an exponent."""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _key(row: dict[str, Any], contract: Contract) -> bytes | None:

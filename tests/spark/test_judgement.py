@@ -58,10 +58,17 @@ def test_a_missing_required_field_is_refused(
 def test_a_wrong_type_is_refused(reasons_for: Callable[..., list[list[str]]], event: Event) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"event_id": 7}, "wrong_type: event_id (7)"),
+        ({"event_time": "2026"}, "wrong_type: event_time (2026)"),
+        (
+            {"event_time": "2026-03-01T12:00:05 Europe/Paris"},
+            "wrong_type: event_time (2026-03-01T12:00:05 Europe/Paris)",
+        ),
+        ({"lines": [{**LINE, "unit_price": "1,5"}]}, "wrong_type: lines.unit_price"),
+        ({"lines": [{**LINE, "unit_price": "1,000.00"}]}, "wrong_type: lines.unit_price"),
         ({"customer_id": True}, "wrong_type: customer_id (true)"),
         ({"vendor_id": {"name": "x"}}, 'wrong_type: vendor_id ({"name":"x"})'),
         ({"event_time": "yesterday"}, "wrong_type: event_time"),
-        ({"event_time": 12345}, "wrong_type: event_time (1970-01-01 03:25:45)"),
+        ({"event_time": 12345}, "wrong_type: event_time (12345)"),
         ({"lines": "none"}, "wrong_type: lines"),
         ({"lines": [{**LINE, "quantity": "two"}]}, "wrong_type: lines.quantity"),
         ({"lines": [{**LINE, "quantity": 1.5}]}, "wrong_type: lines.quantity"),
