@@ -100,7 +100,9 @@ def validate(session: SparkSession, names: Sequence[str], settings: Settings) ->
         named = set().union(*map(views_of, suite.expectations))
         for other, table in known.items():
             if view_name(other) in named:
-                _snapshot(session, table, settings)[0].createOrReplaceTempView(view_name(other))
+                exists = DeltaTable.is_deltatable(table.url(settings.lake_url))
+                view = _snapshot(session, table, settings)[0] if exists else session.createDataFrame([], table.schema)
+                view.createOrReplaceTempView(view_name(other))
         rows, version = _snapshot(session, known[name], settings)
         found = validator.validate(suite, rows)
         _record(found, version, at, settings)
@@ -110,9 +112,9 @@ def validate(session: SparkSession, names: Sequence[str], settings: Settings) ->
 
 def _snapshot(session: SparkSession, table: Table, settings: Settings) -> tuple[DataFrame, int]:
     """One version of a table for all expectations, whatever the jobs commit in the meantime, and its number."""
-    version = table.create(settings.lake_url).version()
-    rows = session.read.format("delta").option("versionAsOf", version).load(table.url(settings.lake_url))
-    return rows, version
+    url = table.url(settings.lake_url)
+    version = DeltaTable(url).version()
+    return session.read.format("delta").option("versionAsOf", version).load(url), version
 
 
 def _record(verdicts: Sequence[Verdict], version: int, at: dt.datetime, settings: Settings) -> None:

@@ -37,7 +37,7 @@ def review(number: int, **changes: Any) -> dict[str, Any]:
         "text": "Fine.",
         "partition": 0,
         "offset": number,
-        "timestamp": NOON,
+        "timestamp": dt.datetime.now(dt.UTC),
         **changes,
     }
 
@@ -71,7 +71,7 @@ def test_wrong_rows_are_counted_per_rule(spark: SparkSession, settings: Settings
         review(3, event_type="burned"),
         review(4, rating=1, text=None),
         review(5, vendor_id=None),
-        review(6, event_time=NOON + dt.timedelta(hours=2)),
+        review(6, event_time=NOON + dt.timedelta(hours=2), timestamp=NOON),
     )
 
     failed = {verdict.description: verdict for verdict in report.verdicts if not verdict.success}
@@ -82,9 +82,27 @@ def test_wrong_rows_are_counted_per_rule(spark: SparkSession, settings: Settings
         "Every event has vendor_id.": 1,
         "rating is within the limits of the contract.": 1,
         "Who rates low says why.": 1,
+        "A review's order is known; it may come up to 15 minutes later.": 1,
     }
     assert failed["Who rates low says why."].severity == "info"
     assert all(verdict.error is None for verdict in report.verdicts)
+
+
+def test_a_reference_may_come_later_but_must_come(
+    spark: SparkSession, settings: Settings, reviews: Contract, orders: Contract
+) -> None:
+    order = {"event_id": "e", "event_time": NOON, "order_id": "order-1", "partition": 0, "offset": 0, "timestamp": NOON}
+    Appender(silver_table(orders), settings.lake_url).append(pa.Table.from_pylist([order]), Batch("query", 0, NOON))
+    known, ghost, late = review(1, timestamp=NOON), review(2, order_id="x", timestamp=NOON), review(3, order_id="x")
+    Appender(silver_table(reviews), settings.lake_url).append(
+        pa.Table.from_pylist([known, ghost, late]), Batch("query", 0, NOON)
+    )
+
+    report = validate(spark, [REVIEWS], settings)
+
+    (failed,) = (verdict for verdict in report.verdicts if not verdict.success)
+    assert failed.description.startswith("A review's order is known")
+    assert (failed.severity, failed.unexpected) == ("warning", 1)
 
 
 def test_verdicts_are_kept_with_the_version_of_the_table(
