@@ -18,7 +18,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 CHARTS = """
-return [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => ({
+const holders = [...document.querySelectorAll('.dashboard-component-chart-holder')];
+return holders.filter(holder => !holder.closest('.dashboard-markdown')).map(holder => ({
   name: (holder.querySelector('[data-test="editable-title"], .header-title') || holder).innerText.split('\\n')[0],
   text: holder.innerText,
 }))
@@ -32,7 +33,8 @@ window.watchCharts = start => {
   window.watchedSince = start;
   window.drawnAfter = null;
   window.watch = setInterval(() => {
-    const charts = [...document.querySelectorAll('.dashboard-component-chart-holder')];
+    const holders = [...document.querySelectorAll('.dashboard-component-chart-holder')];
+    const charts = holders.filter(holder => !holder.closest('.dashboard-markdown'));
     const isDrawn = chart =>
       chart.querySelector('.slice_container canvas, .slice_container table tbody tr, .slice_container .header-line')
       && !chart.querySelector('[data-test="loading-indicator"], .loading');

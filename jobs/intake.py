@@ -93,7 +93,8 @@ def intake(entity: str, sifted: Sifted, *, at: dt.datetime, promised: dt.timedel
         "refused": sifted.refused,
         "late": sifted.late,
         "duplicates": sifted.duplicates,
-        "slowest_seconds": at.timestamp() - sifted.arrivals.oldest / 1_000_000,
+        # A batch without records has no oldest one.
+        "slowest_seconds": max(0.0, at.timestamp() - sifted.arrivals.oldest / 1_000_000),
         "promised_seconds": promised.total_seconds(),
     }
     return pa.Table.from_pylist([row])

@@ -208,7 +208,8 @@ class LiveWriter:
         writes += [
             partial(self._intake.count_records, self._contract.topic, sifted, batch, promised=self._contract.freshness)
         ]
-        writes += [partial(self._intake.count_rules, self._contract.topic, counts, batch)]
+        if len(sifted.arrivals):
+            writes += [partial(self._intake.count_rules, self._contract.topic, counts, batch)]
         self._run(writes, together=len(sifted.arrivals) <= self._few and judged.size <= IN_MEMORY_BYTES)
         self._deduplication.remember(sifted)
         self._weight.learn(len(sifted.arrivals), judged.size)

@@ -41,6 +41,9 @@ TEXT = """      - name: text
         examples: ["Sturdy, but a leg was scratched."]
         logicalTypeOptions:
           maxLength: 5000
+        customProperties:
+          - property: protection
+            value: mask
 """
 
 Changes = Callable[..., list[Problem]]
@@ -95,11 +98,24 @@ def test_what_keeps_every_event_right_is_no_breaking_change(changes: Changes, re
         (("maximum: 5", "maximum: 4"), "the maximum of 'rating' was 5 and is now 4"),
         (("minimum: 1", "minimum: 2"), "the minimum of 'rating' was 1 and is now 2"),
         (("maxLength: 5000", "maxLength: 500"), "the greatest length of 'text' was 5000 and is now 500"),
+        (("value: mask", "value: hash"), "the protection of 'text' was mask and is now hash"),
         (("          maxLength: 5000", "          pattern: a"), "the pattern of 'text' was open and is now a"),
         (("- value: removed", "- value: hidden"), "the list of values of 'event_type' was submitted, edited, removed"),
         (("value: product_id", "value: vendor_id"), "the message key was 'product_id' and is now 'vendor_id'"),
     ],
-    ids=["new required", "gone", "type", "now required", "maximum", "minimum", "length", "pattern", "value", "key"],
+    ids=[
+        "new required",
+        "gone",
+        "type",
+        "now required",
+        "maximum",
+        "minimum",
+        "length",
+        "protection",
+        "pattern",
+        "value",
+        "key",
+    ],
 )
 def test_a_breaking_change_is_named(changes: Changes, replacement: tuple[str, str], message: str) -> None:
     found = changes(replacement)

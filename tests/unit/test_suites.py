@@ -193,4 +193,4 @@ def test_silver_is_held_against_its_contract_and_its_suite() -> None:
 
     descriptions = [rule["description"] for rule in reviews.expectations]
     assert descriptions[0] == "Every event is in silver once."
-    assert descriptions[-1] == "Who rates low says why."
+    assert "Who rates low says why." in descriptions
