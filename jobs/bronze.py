@@ -53,16 +53,18 @@ def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Setti
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = current_batch(session, batch_id)
-        if batch.records is None or not weight.fits(batch.records):
-            weight.learn(*frame.agg(F.count("*"), F.coalesce(F.sum(F.octet_length("value")), F.lit(0))).collect()[0])
+        count = batch.records
+        if count is None or not weight.fits(count):
+            count, size = frame.agg(F.count("*"), F.coalesce(F.sum(F.octet_length("value")), F.lit(0))).collect()[0]
+            weight.learn(count, size)
         # One task, so that there is a processor for live all the time.
         rows = frame.coalesce(1)
-        if batch.records is not None and not weight.fits(batch.records):
+        if not weight.fits(count):
             events.append(rows, batch)
             return
-        records = rows.toArrow()
-        weight.learn(records.num_rows, records.nbytes)
-        events.append(records, batch)
+        collected = rows.toArrow()
+        weight.learn(collected.num_rows, collected.nbytes)
+        events.append(collected, batch)
 
     # Records need no work, so many batches that fit into memory are the quickest way through a backlog.
     topics = [contract.topic for contract in contracts]

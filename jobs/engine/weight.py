@@ -18,7 +18,7 @@ class Weight:
 
     def fits(self, records: int) -> bool:
         """Whether so many records are expected to fit into memory."""
-        return records * self._bytes_per_record <= IN_MEMORY_BYTES
+        return not records or records * self._bytes_per_record <= IN_MEMORY_BYTES
 
     def learn(self, records: int, size: int) -> None:
         """Take note of what a batch weighed, in bytes."""
