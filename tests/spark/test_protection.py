@@ -2,8 +2,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.live import decode, judge
@@ -89,3 +91,18 @@ def test_an_installation_keeps_its_key_to_itself(tmp_path: Path) -> None:
     assert (tmp_path / "pseudonym.key").stat().st_mode & 0o777 == 0o600
     other = tmp_path / "secrets" / "key"
     assert pseudonym_key(Settings(home=tmp_path, pseudonym_key_file=str(other))) == other.read_bytes() != key
+
+
+def test_processes_that_start_together_have_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(pseudonym_key, [Settings(home=tmp_path)] * 50))
+
+    assert len(keys) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
+
+
+def test_an_empty_key_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / "pseudonym.key").touch()
+
+    with pytest.raises(ValueError, match=r"pseudonym.key is empty; put the key of the pseudonyms back"):
+        pseudonym_key(Settings(home=tmp_path))
