@@ -181,11 +181,13 @@ class Deduplication:
             return np.zeros(0, dtype=np.bool_)
         keys = pa.array(arrivals.released.values(), pa.string())
         self._silver.update_incremental()
-        rows = self._silver.to_pyarrow_dataset().to_table(
-            columns=[self._key, *PLACE], filter=pc.field(self._key).isin(keys)
-        )
-        found: Flags = pc.is_in(keys, rows[self._key].filter(pa.array(_came_before(rows, arrivals)))).to_numpy(False)
-        return found
+        # A filter of the dataset would skip files without statistics of the key, such as those of other writers.
+        silver = self._silver.to_pyarrow_dataset().scanner(columns=[self._key, *PLACE])
+        found = [rows.filter(pc.is_in(rows[self._key], keys)) for rows in silver.to_batches()]
+        rows = pa.Table.from_batches(found, silver.projected_schema)
+        earlier = rows[self._key].filter(pa.array(_came_before(rows, arrivals)))
+        is_known: Flags = pc.is_in(keys, earlier).to_numpy(False)
+        return is_known
 
 
 def _came_before(rows: pa.Table, arrivals: Arrivals) -> Flags:
