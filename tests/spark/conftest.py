@@ -34,6 +34,28 @@ def orders() -> Contract:
     return contract
 
 
+@pytest.fixture(scope="session")
+def reviews() -> Contract:
+    (contract,) = (c for c in load_contracts() if c.topic == "marketplace.reviews")
+    return contract
+
+
+def review(number: int, **changes: Any) -> dict[str, Any]:
+    """A review event of now; keyword arguments replace its fields."""
+    return {
+        "event_id": f"event-{number}",
+        "event_type": "submitted",
+        "event_time": dt.datetime.now(dt.UTC).isoformat(),
+        "review_id": f"review-{number}",
+        "order_id": "order-1",
+        "product_id": "product-1",
+        "vendor_id": "vendor-1",
+        "rating": 4,
+        "text": "Fine.",
+        **changes,
+    }
+
+
 @pytest.fixture
 def event() -> Event:
     """Makes an order event; keyword arguments replace its fields."""

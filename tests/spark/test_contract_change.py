@@ -1,6 +1,5 @@
 """A contract changes between two runs of ``live``: old and new events arrive mixed, and none is lost."""
 
-import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from jobs.settings import Settings
 from schemas import Contract, load_contract
 from schemas.loader import DIRECTORY
 from stack.produce import producer
+from tests.spark.conftest import review
 from tests.stack.pipeline import running_broker
 
 REVIEWS = DIRECTORY / "marketplace" / "reviews.yaml"
@@ -48,21 +48,6 @@ def version(folder: Path, *replacements: tuple[str, str]) -> Contract:
     path = folder / "reviews.yaml"
     path.write_text(text)
     return load_contract(path)
-
-
-def review(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "event_id": f"event-{number}",
-        "event_type": "submitted",
-        "event_time": dt.datetime.now(dt.UTC).isoformat(),
-        "review_id": f"review-{number}",
-        "order_id": "order-1",
-        "product_id": "product-1",
-        "vendor_id": "vendor-1",
-        "rating": 4,
-        "text": "Fine.",
-        **changes,
-    }
 
 
 def run(spark: SparkSession, contract: Contract, settings: Settings, *events: dict[str, Any]) -> None:

@@ -3,21 +3,24 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
-from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pyspark.errors import StreamingQueryException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from jobs.engine.deduplicate import Sifted
 from jobs.intake import QUALITY_BY_MINUTE, IntakeWriter
 from jobs.judged import JudgedBySpark, JudgedInMemory
 from jobs.live import decode, judge, live, quarantine_table, silver_table
 from jobs.settings import Settings
 from quality.judgement import rule_names
 from quality.rules import Rule, rules
-from schemas import Contract, load_contracts
+from schemas import Contract
 from stack.produce import producer
+from tests.spark.conftest import RECORD, review
 from tests.stack.pipeline import running_broker
 
 LOW_WITHOUT_TEXT = {
@@ -53,26 +56,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-@pytest.fixture(scope="module")
-def reviews() -> Contract:
-    return next(contract for contract in load_contracts() if contract.topic == "marketplace.reviews")
-
-
-def review(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "event_id": f"event-{number}",
-        "event_type": "submitted",
-        "event_time": dt.datetime.now(dt.UTC).isoformat(),
-        "review_id": f"review-{number}",
-        "order_id": "order-1",
-        "product_id": "product-1",
-        "vendor_id": "vendor-1",
-        "rating": 4,
-        "text": "Fine.",
-        **changes,
-    }
-
-
 EVENTS = (
     review(1),
     review(2, rating=1, text=None),
@@ -80,6 +63,14 @@ EVENTS = (
     review(4, rating=9, text=None),
     review(5, rating=2, text=""),
 )
+
+
+def records(spark: SparkSession, contract: Contract, values: list[bytes]) -> DataFrame:
+    """Kafka records of now."""
+    now = dt.datetime.now(dt.UTC)
+    return spark.createDataFrame(
+        [(b"key", value, None, contract.topic, 0, n, now) for n, value in enumerate(values)], RECORD
+    )
 
 
 def run(spark: SparkSession, contract: Contract, found: tuple[Rule, ...], settings: Settings) -> None:
@@ -130,12 +121,28 @@ def test_a_rule_may_stop_the_job_before_anything_is_written(
 
 
 def test_both_ways_to_hold_a_batch_count_alike(spark: SparkSession, reviews: Contract) -> None:
-    values = [(None, json.dumps(event).encode(), None, reviews.topic, 0, number) for number, event in enumerate(EVENTS)]
-    schema = "key binary, value binary, headers array<struct<key: string, value: binary>>, topic string, partition int"
-    records = spark.createDataFrame(values, f"{schema}, offset long").selectExpr("*", "current_timestamp() timestamp")
-    judged = judge(decode(records, reviews), reviews, RULES, key=b"key")
+    values = [json.dumps(event).encode() for event in EVENTS]
+    judged = judge(decode(records(spark, reviews, values), reviews), reviews, RULES, key=b"key")
 
     in_memory = JudgedInMemory(judged, reviews).broken_rules()
 
     assert in_memory == JudgedBySpark(judged, reviews, few=10).broken_rules()
     assert in_memory["marked"] == {LENGTH: 2}
+
+
+def test_a_large_batch_collects_what_is_small_in_it(
+    spark: SparkSession, reviews: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.judged.IN_MEMORY_BYTES", 1_000)
+    values = [json.dumps(review(0)).encode(), b"x" * 2_000]
+    judged = JudgedBySpark(
+        judge(decode(records(spark, reviews, values), reviews), reviews, (), key=b"key"), reviews, 10
+    )
+    is_new = np.array([True, False])
+    sifted = Sifted(judged.arrivals(), is_new, ~is_new & False)
+
+    assert judged.size > 2_000
+    assert isinstance(judged.silver(sifted), pa.Table)
+    refused = judged.quarantine(sifted)
+    assert isinstance(refused, DataFrame)
+    assert [bytes(row["value"]) for row in refused.collect()] == values[1:]

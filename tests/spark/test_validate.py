@@ -12,34 +12,17 @@ from jobs.engine.commit import Appender
 from jobs.live import silver_table
 from jobs.settings import Settings
 from jobs.validate import RESULTS, Report, validate
-from schemas import Contract, load_contracts
+from schemas import Contract
+from tests.spark.conftest import review
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 REVIEWS = "silver.marketplace_reviews"
 
 
-@pytest.fixture(scope="module")
-def reviews() -> Contract:
-    return next(contract for contract in load_contracts() if contract.topic == "marketplace.reviews")
-
-
-def review(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "event_id": f"event-{number}",
-        "event_type": "submitted",
-        "event_time": NOON,
-        "review_id": f"review-{number}",
-        "order_id": "order-1",
-        "product_id": "product-1",
-        "vendor_id": "vendor-1",
-        "customer_id": None,
-        "rating": 4,
-        "text": "Fine.",
-        "partition": 0,
-        "offset": number,
-        "timestamp": dt.datetime.now(dt.UTC),
-        **changes,
-    }
+def kept(number: int, **changes: Any) -> dict[str, Any]:
+    """A review as silver keeps it."""
+    place = {"partition": 0, "offset": number, "timestamp": dt.datetime.now(dt.UTC)}
+    return review(number, **{"event_time": NOON, "customer_id": None, **place, **changes})
 
 
 @pytest.fixture
@@ -54,7 +37,7 @@ def run(spark: SparkSession, settings: Settings, contract: Contract, *rows: dict
 
 
 def test_right_rows_are_as_expected(spark: SparkSession, settings: Settings, reviews: Contract) -> None:
-    report = run(spark, settings, reviews, review(1), review(2, rating=1), review(3, customer_id="c", text=None))
+    report = run(spark, settings, reviews, kept(1), kept(2, rating=1), kept(3, customer_id="c", text=None))
 
     assert [verdict for verdict in report.verdicts if not verdict.success] == []
     assert {verdict.table for verdict in report.verdicts} == {REVIEWS}
@@ -65,13 +48,13 @@ def test_wrong_rows_are_counted_per_rule(spark: SparkSession, settings: Settings
         spark,
         settings,
         reviews,
-        review(1),
-        review(1),
-        review(2, rating=7),
-        review(3, event_type="burned"),
-        review(4, rating=1, text=None),
-        review(5, vendor_id=None),
-        review(6, event_time=NOON + dt.timedelta(hours=2), timestamp=NOON),
+        kept(1),
+        kept(1),
+        kept(2, rating=7),
+        kept(3, event_type="burned"),
+        kept(4, rating=1, text=None),
+        kept(5, vendor_id=None),
+        kept(6, event_time=NOON + dt.timedelta(hours=2), timestamp=NOON),
     )
 
     failed = {verdict.description: verdict for verdict in report.verdicts if not verdict.success}
@@ -93,7 +76,7 @@ def test_a_reference_may_come_later_but_must_come(
 ) -> None:
     order = {"event_id": "e", "event_time": NOON, "order_id": "order-1", "partition": 0, "offset": 0, "timestamp": NOON}
     Appender(silver_table(orders), settings.lake_url).append(pa.Table.from_pylist([order]), Batch("query", 0, NOON))
-    known, ghost, late = review(1, timestamp=NOON), review(2, order_id="x", timestamp=NOON), review(3, order_id="x")
+    known, ghost, late = kept(1, timestamp=NOON), kept(2, order_id="x", timestamp=NOON), kept(3, order_id="x")
     Appender(silver_table(reviews), settings.lake_url).append(
         pa.Table.from_pylist([known, ghost, late]), Batch("query", 0, NOON)
     )
@@ -108,7 +91,7 @@ def test_a_reference_may_come_later_but_must_come(
 def test_verdicts_are_kept_with_the_version_of_the_table(
     spark: SparkSession, settings: Settings, reviews: Contract
 ) -> None:
-    report = run(spark, settings, reviews, review(1, rating=7))
+    report = run(spark, settings, reviews, kept(1, rating=7))
 
     rows = DeltaTable(RESULTS.url(settings.lake_url)).to_pyarrow_table().to_pylist()
     assert len(rows) == len(report.verdicts)
@@ -117,7 +100,7 @@ def test_verdicts_are_kept_with_the_version_of_the_table(
 
 
 def test_data_docs_show_every_suite_and_result(spark: SparkSession, settings: Settings, reviews: Contract) -> None:
-    report = run(spark, settings, reviews, review(1, rating=7))
+    report = run(spark, settings, reviews, kept(1, rating=7))
 
     assert "marketplace_reviews" in report.data_docs.read_text()
     pages = list((report.data_docs.parent / "validations").rglob("*.html"))
@@ -128,6 +111,6 @@ def test_data_docs_show_every_suite_and_result(spark: SparkSession, settings: Se
 def test_only_the_tables_that_are_named_are_validated(
     spark: SparkSession, settings: Settings, reviews: Contract
 ) -> None:
-    run(spark, settings, reviews, review(1))
+    run(spark, settings, reviews, kept(1))
 
     assert validate(spark, ["silver.marketplace_orders"], settings).verdicts == ()
