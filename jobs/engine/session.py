@@ -1,5 +1,7 @@
 """The Spark session of a job."""
 
+from pathlib import Path
+
 from pyspark.sql import SparkSession
 
 from jobs.settings import Settings
@@ -7,6 +9,7 @@ from jobs.settings import Settings
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 CHECKPOINT_FILES = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+LOGGING = Path(__file__).with_name("log4j2.properties")
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 
@@ -22,7 +25,8 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
     options = {
         "spark.driver.memory": settings.driver_memory,
         # Deep plans overflow the JVM's default stack when a query is stopped.
-        "spark.driver.extraJavaOptions": "-Xss8m -XX:+UseG1GC -XX:MaxGCPauseMillis=100 -Duser.timezone=UTC",
+        "spark.driver.extraJavaOptions": "-Xss8m -XX:+UseG1GC -XX:MaxGCPauseMillis=100 -Duser.timezone=UTC "
+        f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
         "spark.jars": ",".join(jars),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -51,6 +55,4 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
     builder = SparkSession.builder.master(settings.spark_master).appName(name)
     for key, value in options.items():
         builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("WARN")
-    return session
+    return builder.getOrCreate()
