@@ -155,19 +155,18 @@ def check(
     ] = None,
 ) -> None:
     """Check contracts and suites; prints `file:line: what is wrong and how to mend it`, ends with 1 if anything is."""
+    from jobs.engine.session import spark_session
     from jobs.tables import table_schemas
     from quality.suite import load_suite_files, load_suites
-    from quality.suite_check import check_expectation
+    from quality.suite_check import SparkCheck, check_expectation
 
     problems: Sequence[Problem] = ()
     try:
         contracts, files = load_contracts(), _definitions(paths or [])
         checked = load_files(files["contract"]) if paths else contracts
         tables = table_schemas(contracts)
-        if paths:
-            suites = load_suite_files(files["suite"], tables, check_expectation)
-        else:
-            suites = load_suites(tables, check=check_expectation)
+        checks = (check_expectation, SparkCheck(lambda: spark_session(settings(), name="sluice-check"), tables))
+        suites = load_suite_files(files["suite"], tables, checks) if paths else load_suites(tables, checks=checks)
         if against is not None:
             problems = list(broken_promises(earlier_contracts(against), checked, whole=not paths))
     except DefinitionError as error:

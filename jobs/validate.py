@@ -18,7 +18,7 @@ from jobs.tables import table_schemas, tables
 from quality.contract_rules import contract_expectations
 from quality.protection import protected_fields
 from quality.rules import fields
-from quality.suite import Suite, load_suites, view_name, views_of
+from quality.suite import Suite, load_suites, view_name
 from quality.suite_check import check_expectation
 from quality.validation import Validator, Verdict
 from schemas import Contract, load_contracts
@@ -62,7 +62,7 @@ def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
     Raises:
         SuiteError: with every problem of every suite.
     """
-    found = {suite.table: suite for suite in load_suites(table_schemas(contracts), check=check_expectation)}
+    found = {suite.table: suite for suite in load_suites(table_schemas(contracts), checks=[check_expectation])}
     for contract in contracts:
         name = contract.silver
         written = found[name].expectations if name in found else ()
@@ -97,9 +97,9 @@ def validate(session: SparkSession, names: Sequence[str], settings: Settings) ->
     for name, suite in chosen.items():
         if not DeltaTable.is_deltatable(known[name].url(settings.lake_url)):
             continue
-        named = set().union(*map(views_of, suite.expectations))
+        queries = " ".join(given["kwargs"].get("unexpected_rows_query", "") for given in suite.expectations)
         for other, table in known.items():
-            if view_name(other) in named:
+            if view_name(other) in queries:
                 exists = DeltaTable.is_deltatable(table.url(settings.lake_url))
                 view = _snapshot(session, table, settings)[0] if exists else session.createDataFrame([], table.schema)
                 view.createOrReplaceTempView(view_name(other))

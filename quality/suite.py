@@ -6,10 +6,10 @@ A suite lies in ``quality/<layer>/<table>.yaml`` and holds what Great Expectatio
 To import Great Expectations takes many seconds: this module does without, so that jobs can read suites when they start.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,9 @@ KEYS = ("type", "severity", "description", "kwargs")
 OPTIONAL_KEYS = ("meta", "on_failure")
 COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 COLUMN_LISTS = ("column_list", "column_set")
-VIEW = re.compile(r"\b(?:FROM|JOIN)\s+((?:bronze|silver|quarantine|gold|ops)_\w+)", re.I)
 
-Check = Callable[[YamlSource, Location, Mapping[str, Any]], Iterator[Problem]]
-"""Finds what is wrong with one expectation at a place of a suite's file."""
+Check = Callable[[YamlSource, Location, Mapping[str, Any]], Iterable[Problem]]
+"""Finds what is wrong with one expectation at a place of a suite's file, whose form and columns are right."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +43,22 @@ class Suite:
         return rules(self.expectations)
 
 
-def no_check(source: YamlSource, place: Location, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Finds nothing."""
-    yield from ()
-
-
 def load_suites(
-    tables: Mapping[str, StructType], directory: Path = DIRECTORY, check: Check = no_check
+    tables: Mapping[str, StructType], directory: Path = DIRECTORY, checks: Sequence[Check] = ()
 ) -> tuple[Suite, ...]:
     """Read every ``<layer>/<table>.yaml`` below a directory, in order of table; the rest as in ``load_suite_files``."""
-    return load_suite_files(sorted(directory.glob("*/*.yaml")), tables, check)
+    return load_suite_files(sorted(directory.glob("*/*.yaml")), tables, checks)
 
 
 def load_suite_files(
-    paths: Sequence[Path], tables: Mapping[str, StructType], check: Check = no_check
+    paths: Sequence[Path], tables: Mapping[str, StructType], checks: Sequence[Check] = ()
 ) -> tuple[Suite, ...]:
     """Read suites.
 
     Args:
         paths: their files.
         tables: the schema of every table there is, by the table's name, ``<layer>.<name>``.
-        check: finds what else may be wrong with an expectation.
+        checks: find what else may be wrong with an expectation, each where those before found nothing.
 
     Raises:
         SuiteError: with every problem of every file.
@@ -77,7 +71,7 @@ def load_suite_files(
         except ContractError as error:
             problems += error.problems
             continue
-        found = sorted(_problems(source, tables, check))
+        found = sorted(_problems(source, tables, checks))
         problems += found
         if not found:
             suites.append(Suite(source.content["name"], tuple(source.content["expectations"])))
@@ -86,7 +80,7 @@ def load_suite_files(
     return tuple(suites)
 
 
-def _problems(source: YamlSource, tables: Mapping[str, StructType], check: Check) -> Iterator[Problem]:
+def _problems(source: YamlSource, tables: Mapping[str, StructType], checks: Sequence[Check]) -> Iterator[Problem]:
     content = source.content
     if not isinstance(content, dict):
         yield source.problem((), "is no suite; give it 'name' and 'expectations'")
@@ -102,19 +96,22 @@ def _problems(source: YamlSource, tables: Mapping[str, StructType], check: Check
     if not isinstance(expectations, list) or not expectations:
         yield source.problem(("expectations",), "needs 'expectations', a list of at least one")
         return
+    columns = partial(_problems_of_columns, schema=tables[name]) if name in tables else _no_problems
     whole = []
     for index, expectation in enumerate(expectations):
         place = ("expectations", index)
-        found = list(_problems_of_form(source, place, expectation))
-        if not found:
-            found = list(check(source, place, expectation))
-        if not found and name in tables:
-            found = list(_problems_of_columns(source, place, expectation, tables[name]))
-            found += _problems_of_query(source, place, expectation, tables)
+        found: list[Problem] = []
+        for check in (_problems_of_form, columns, *checks):
+            if not found:
+                found = list(check(source, place, expectation))
         yield from found
         whole += [] if found else [(place, expectation)]
     if source.path.parent.name == "silver":
         yield from _problems_of_rules(source, whole)
+
+
+def _no_problems(source: YamlSource, place: Location, given: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from ()
 
 
 def _problems_of_form(source: YamlSource, place: Location, given: Any) -> Iterator[Problem]:
@@ -139,7 +136,7 @@ def _problems_of_form(source: YamlSource, place: Location, given: Any) -> Iterat
 def _problems_of_columns(
     source: YamlSource, place: Location, given: Mapping[str, Any], schema: StructType
 ) -> Iterator[Problem]:
-    wanted, known = WANTED_TYPES.get(given["type"], (None, ""))
+    wanted, known = WANTED_TYPES.get(str(given.get("type")), (None, ""))
     for argument, column in _columns(given["kwargs"]):
         where = (*place, "kwargs", argument)
         if column not in schema.names:
@@ -147,20 +144,6 @@ def _problems_of_columns(
         elif wanted is not None and argument == "column" and not wanted(schema[column].dataType):
             message = f"'{column}' is {schema[column].dataType.simpleString()}; {given['type']} is for {known}"
             yield source.problem(where, message)
-
-
-def _problems_of_query(
-    source: YamlSource, place: Location, given: Mapping[str, Any], tables: Mapping[str, StructType]
-) -> Iterator[Problem]:
-    known = {view_name(table) for table in tables}
-    for view in sorted(views_of(given) - known):
-        message = f"there is no table {view}; a query names others as <layer>_<table>: {', '.join(sorted(known))}"
-        yield source.problem((*place, "kwargs", "unexpected_rows_query"), message)
-
-
-def views_of(expectation: Mapping[str, Any]) -> set[str]:
-    """The tables that an expectation's query names beside its own, as ``view_name`` gives them."""
-    return set(VIEW.findall(expectation["kwargs"].get("unexpected_rows_query", "")))
 
 
 def view_name(table: str) -> str:
@@ -219,11 +202,12 @@ WANTED_TYPES: dict[str, tuple[Callable[[DataType], bool], str]] = {
 
 def _columns(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for argument in COLUMN_ARGUMENTS:
-        if argument in arguments:
+        if isinstance(arguments.get(argument), str):
             yield argument, arguments[argument]
     for argument in COLUMN_LISTS:
-        for column in arguments.get(argument) or ():
-            yield argument, column
+        if isinstance(arguments.get(argument), list):
+            for column in arguments[argument]:
+                yield argument, column
     for column in _condition_columns(arguments.get("row_condition")):
         yield "row_condition", column
 
@@ -231,7 +215,7 @@ def _columns(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _condition_columns(condition: Any) -> Iterator[str]:
     """The columns that a condition on rows compares; conditions nest."""
     if isinstance(condition, Mapping):
-        if "column" in condition:
+        if isinstance(condition.get("column"), Mapping) and "name" in condition["column"]:
             yield condition["column"]["name"]
         for part in condition.get("conditions") or ():
             yield from _condition_columns(part)
