@@ -17,8 +17,9 @@ STALLED_AFTER = dt.timedelta(seconds=30)
 def job_status(settings: Settings) -> list[dict[str, Any]]:
     """The latest figures of every query, as a list of dictionaries that JSON can hold.
 
-    ``state`` is running, stalled (no report for 30 s) or stopped; ``freshness_seconds`` is the age of the
-    newest event that the query has processed; ``rows_quarantined`` and ``rows_late`` count since the table exists.
+    ``state`` is running, stalled (no report for 30 s), stopped or failed, with an ``error``; ``freshness_seconds`` is
+    the age of the newest event that the query has processed; ``rows_quarantined`` and ``rows_late`` count since the
+    table exists.
     """
     totals = _intake_totals(settings)
     reports = [json.loads(path.read_text()) for path in sorted((settings.home / "progress").glob("*.json"))]
@@ -33,6 +34,7 @@ def _status(report: dict[str, Any], totals: dict[str, dict[str, int]]) -> dict[s
     return {
         "job": report["job"],
         "state": _state(report, now),
+        "error": report.get("error"),
         "input_rows_per_second": report["input_rows_per_second"],
         "processed_rows_per_second": report["processed_rows_per_second"],
         "offsets_behind": report["offsets_behind"],
@@ -47,6 +49,8 @@ def _status(report: dict[str, Any], totals: dict[str, dict[str, int]]) -> dict[s
 
 
 def _state(report: dict[str, Any], now: dt.datetime) -> str:
+    if report.get("error"):
+        return "failed"
     if not report["active"] or not psutil.pid_exists(report["pid"]):
         return "stopped"
     reported = dt.datetime.fromisoformat(report["reported_at"])

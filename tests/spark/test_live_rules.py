@@ -12,10 +12,12 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.engine.deduplicate import Sifted
+from jobs.engine.progress import report
 from jobs.intake import QUALITY_BY_MINUTE, IntakeWriter
 from jobs.judged import JudgedBySpark, JudgedInMemory
 from jobs.live import decode, judge, live, quarantine_table, silver_table
 from jobs.settings import Settings
+from jobs.status import job_status
 from quality.judgement import rule_names
 from quality.rules import Rule, rules
 from schemas import Contract
@@ -73,10 +75,14 @@ def records(spark: SparkSession, contract: Contract, values: list[bytes]) -> Dat
     )
 
 
-def run(spark: SparkSession, contract: Contract, found: tuple[Rule, ...], settings: Settings) -> None:
+def send(contract: Contract, settings: Settings) -> None:
     with producer(settings) as kafka:
         for event in EVENTS:
             kafka.send(contract.topic, json.dumps(event).encode())
+
+
+def run(spark: SparkSession, contract: Contract, found: tuple[Rule, ...], settings: Settings) -> None:
+    send(contract, settings)
     query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url))
     assert query.stream.awaitTermination(120)
 
@@ -107,10 +113,17 @@ def test_rules_refuse_mark_and_count(spark: SparkSession, broker: Settings, revi
 def test_a_rule_may_stop_the_job_before_anything_is_written(
     spark: SparkSession, broker: Settings, reviews: Contract
 ) -> None:
-    with pytest.raises(
-        StreamingQueryException, match=r"2 records of marketplace.reviews break the rule 'value_lengths"
-    ):
-        run(spark, reviews, rules([SHORT | {"on_failure": "stop"}]), broker)
+    send(reviews, broker)
+    stopping = rules([SHORT | {"on_failure": "stop"}])
+    query = live(spark, reviews, stopping, broker, {"availableNow": True}, IntakeWriter(broker.lake_url))
+    with pytest.raises(StreamingQueryException, match=r"2 records of marketplace.reviews break the rule 'value_len"):
+        query.stream.awaitTermination(120)
+    report(query.stream, broker)
+    (status,) = job_status(broker)
+    assert status["state"] == "failed"
+    assert status["error"].startswith(
+        "2 records of marketplace.reviews break the rule 'value_lengths_to_be_between: text'"
+    )
 
     assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 0
 
