@@ -47,7 +47,7 @@ COLUMNS = {
 
 
 FIRST_AFTER = 5.0
-"""Minutes until the first of repeated validations."""
+"""Minutes until the first of what is repeated."""
 
 quarantine = typer.Typer(no_args_is_help=True, help="Show what was refused and why; send it again.")
 app.add_typer(quarantine, name="quarantine")
@@ -97,6 +97,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     typer.echo(_table(found["processes"], {"name": "process", "state": "state", "pid": "pid", "restarts": "restarts"}))
     typer.echo()
     typer.echo(_table(found["jobs"], COLUMNS))
+    for job in found["jobs"]:
+        if job["error"]:
+            typer.echo(f"\n{job['job']} failed: {job['error']}")
 
 
 @app.command()
@@ -206,6 +209,23 @@ def validate(
     typer.echo(f"{held} of {_counted(len(report.verdicts), 'expectation')} hold. Data Docs: {report.data_docs}")
     if any(verdict.severity == "critical" for verdict in failed):
         raise typer.Exit(1)
+
+
+@app.command()
+def maintain(
+    every: Annotated[
+        float | None, typer.Option(metavar="MINUTES", min=1, help="Again and again, so many minutes apart.")
+    ] = None,
+) -> None:
+    """Compact small files, drop what is past its retention and delete old files, beside running jobs."""
+    if every is not None:
+        _repeat([sys.executable, "-m", "jobs.cli", "maintain"], minutes=every)
+    from jobs.maintain import maintain
+
+    for done in maintain(load_contracts(), settings()):
+        if done.files_before != done.files_after or done.deleted:
+            files = f"{_counted(done.files_before, 'file')} became {done.files_after:,}"
+            typer.echo(f"{done.table}: {files}, {_counted(done.deleted, 'old file')} deleted")
 
 
 @app.command()

@@ -12,21 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from jobs.bronze import EVENTS
 from jobs.engine import data_file
+from jobs.engine.commit import UNCOMMITTED_HOURS, beside_others
 from jobs.engine.table import Table
 from jobs.live import quarantine_table, silver_table
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
 from quality.protection import pseudonym
 from schemas import Contract
-
-OLD_FILES_HOURS = 1
-"""A younger file that no version names may belong to a commit that is under way."""
 
 Find = Callable[[pa.Table], pa.Array]
 """Says of each row whether it is about the person."""
@@ -67,12 +63,7 @@ def _identities(contract: Contract) -> list[str]:
     return [field.name for field in contract.fields if field.protection == "hash"]
 
 
-@retry(
-    retry=retry_if_exception_type(CommitFailedError),
-    wait=wait_random_exponential(multiplier=0.02, max=1),
-    stop=stop_after_attempt(20),
-    reraise=True,
-)
+@beside_others
 def _remove_rows(table: Table, find: Find, lake: str) -> int:
     """Rewrite the files that hold such rows, in one commit, and delete them; returns the number of rows."""
     delta, files = DeltaTable(table.url(lake)), data_file.storage(table.url(lake))
@@ -109,7 +100,7 @@ def _remove_old_files(table: Table, lake: str) -> None:
         for path in {action["remove"]["path"] for action in actions if "remove" in action} - current:
             if files.get_file_info(path).type is pa.fs.FileType.File:
                 files.delete_file(path)
-    delta.vacuum(retention_hours=OLD_FILES_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
+    delta.vacuum(retention_hours=UNCOMMITTED_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
 
 
 def _is_in_row(rows: pa.Table, *, stands_for: str, columns: Collection[str]) -> pa.Array:

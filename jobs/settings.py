@@ -30,6 +30,10 @@ class Settings(BaseSettings):
         "", description="File with the key of pseudonyms, made when missing; default `SLUICE_HOME/pseudonym.key`."
     )
     validate_minutes: float = Field(60, description="How often `sluice up` validates every table, minutes; 0: never.")
+    maintain_minutes: float = Field(30, description="How often `sluice up` maintains the lake, minutes; 0: never.")
+    retention_days: int = Field(
+        90, description="Days that bronze and quarantine keep records as they came; 0: for ever."
+    )
     driver_memory: str = Field("3g", description="Heap of the Spark driver.")
     spark_master: str = Field("local[2]", description="Spark master.")
     spark_writer_rows: int = Field(

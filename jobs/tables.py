@@ -7,13 +7,14 @@ from jobs.engine.table import Table
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.live import quarantine_table, silver_table
 from jobs.marts import MARTS
+from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
 from schemas import Contract
 
 
 def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     """The tables by name, ``<layer>.<table>``."""
-    kept = [EVENTS, INTAKE_BY_MINUTE.table, QUALITY_BY_MINUTE.table, RELEASES]
+    kept = [EVENTS, INTAKE_BY_MINUTE.table, QUALITY_BY_MINUTE.table, RESULTS, RELEASES]
     for contract in contracts:
         kept += [silver_table(contract), quarantine_table(contract)]
         kept += [mart.table for mart in MARTS.get(contract.topic, ())]

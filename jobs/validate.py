@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import BooleanType, LongType, StringType, StructType, TimestampType
 
-from jobs.engine.table import Table, column
+from jobs.engine.table import Table
+from jobs.quality_results import RESULTS
 from jobs.settings import Settings
 from jobs.tables import table_schemas, tables
 from quality.contract_rules import contract_expectations
@@ -25,27 +25,6 @@ from schemas import Contract, load_contracts
 
 OF_NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
 OF_OTHER_ROWS = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
-
-RESULTS = Table(
-    layer="ops",
-    name="quality_results",
-    schema=StructType(
-        [
-            column("validated_at", TimestampType(), "When the run began, UTC; the same for all of its results."),
-            column("table", StringType(), "The table, <layer>.<name>."),
-            column("version", LongType(), "Version of the table that was validated."),
-            column("expectation", StringType(), "Type of the expectation, as Great Expectations calls it."),
-            column("severity", StringType(), "critical, warning or info."),
-            column("description", StringType(), "The rule in a sentence."),
-            column("arguments", StringType(), "Arguments of the expectation, as JSON."),
-            column("success", BooleanType(), "Whether the table is as expected."),
-            column("evaluated", LongType(), "Rows that were looked at; empty for an expectation of the whole table."),
-            column("unexpected", LongType(), "Rows that are not as expected."),
-            column("error", StringType(), "Why the expectation could not be evaluated; empty where it could."),
-        ]
-    ),
-    description="What Great Expectations found in each table, one row per run and expectation.",
-)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from stack.programs import Program
 JOBS = "jobs"
 TRAFFIC = "traffic"
 QUALITY = "quality"
+MAINTENANCE = "maintenance"
 # Seconds of traffic before the first start, so that a new dashboard has curves to show.
 HISTORY = 900
 
@@ -36,6 +37,12 @@ def quality_program(settings: Settings) -> Program:
     """Validation of every table by Great Expectations, again and again, as a supervised program."""
     command = [*_sluice(), "validate", "--every", str(settings.validate_minutes)]
     return Program(name=QUALITY, command=command, priority=40)
+
+
+def maintenance_program(settings: Settings) -> Program:
+    """Maintenance of every table, again and again, as a supervised program."""
+    command = [*_sluice(), "maintain", "--every", str(settings.maintain_minutes)]
+    return Program(name=MAINTENANCE, command=command, priority=40)
 
 
 def is_running(settings: Settings) -> bool:

@@ -97,6 +97,8 @@ def programs(settings: Settings) -> list[Program]:
         chosen.append(stream.traffic_program(settings))
     if settings.validate_minutes > 0:
         chosen.append(stream.quality_program(settings))
+    if settings.maintain_minutes > 0:
+        chosen.append(stream.maintenance_program(settings))
     return chosen
 
 
@@ -136,6 +138,8 @@ def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None
             _wait_for_jobs(settings, stream.is_running)
         if settings.validate_minutes > 0:
             supervision.start(settings, stream.QUALITY)
+        if settings.maintain_minutes > 0:
+            supervision.start(settings, stream.MAINTENANCE)
     finally:
         tables.set()
 

@@ -30,13 +30,20 @@ def storage(url: str) -> pyarrow.fs.FileSystem:
     return pyarrow.fs.PyFileSystem(DeltaStorageHandler(url))
 
 
-def write(rows: pa.Table, files: pyarrow.fs.FileSystem, partition: Mapping[str, str] | None = None) -> AddAction:
+def write(
+    rows: pa.Table,
+    files: pyarrow.fs.FileSystem,
+    partition: Mapping[str, str] | None = None,
+    *,
+    data_change: bool = True,
+) -> AddAction:
     """Write rows as one file.
 
     Args:
         rows: at least one row, without the table's partition columns.
         files: the table's ``storage``.
         partition: values of the partition columns.
+        data_change: False where the table had the rows before, in other files.
     """
     folders = [f"{name}={value}/" for name, value in (partition or {}).items()]
     path = f"{''.join(folders)}part-{uuid.uuid4()}.parquet"
@@ -46,15 +53,15 @@ def write(rows: pa.Table, files: pyarrow.fs.FileSystem, partition: Mapping[str, 
         size=files.get_file_info(path).size,
         partition_values=dict(partition or {}),
         modification_time=int(dt.datetime.now(dt.UTC).timestamp() * 1000),
-        data_change=True,
+        data_change=data_change,
         stats=orjson.dumps(statistics(rows), default=_exactly).decode(),
     )
 
 
-def remove(path: str) -> RemoveAction:
-    """The action that takes a file out of its table."""
+def remove(path: str, *, data_change: bool = True) -> RemoveAction:
+    """The action that takes a file out of its table; ``data_change`` is False where its rows stay in other files."""
     now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-    return RemoveAction(path, data_change=True, deletion_timestamp=now)
+    return RemoveAction(path, data_change=data_change, deletion_timestamp=now)
 
 
 def statistics(rows: pa.Table) -> dict[str, Any]:

@@ -15,13 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows, has_batch, housekeeping, transaction
+from jobs.engine.commit import Rows, beside_others, has_batch, housekeeping, transaction
 from jobs.marts.mart import Mart
 
 CLOSED_AT_LEAST = 1_000
@@ -51,12 +49,7 @@ class MartWriter:
         self._schema = pa.schema(DeltaTable(mart.table.url(lake)).schema().to_arrow())
         self._open: OpenWindows | None = None
 
-    @retry(
-        retry=retry_if_exception_type(CommitFailedError),
-        wait=wait_random_exponential(multiplier=0.02, max=1),
-        stop=stop_after_attempt(20),
-        reraise=True,
-    )
+    @beside_others
     def upsert(self, partial: Rows, batch: Batch) -> None:
         """Merge a batch's measures into the mart, unless the mart has the batch already.
 

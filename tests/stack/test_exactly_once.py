@@ -8,6 +8,8 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +17,10 @@ from typing import Any
 
 from kafka import KafkaProducer
 
+from jobs.maintain import maintain
+from jobs.settings import Settings
 from quality.judgement import rule_of
+from schemas import load_contracts
 from stack.produce import producer
 from stack.traffic import Message, order_messages
 from tests.scale import scaled
@@ -124,6 +129,24 @@ class Traffic:
         self._kafka.flush()
 
 
+@contextmanager
+def maintained(settings: Settings) -> Iterator[None]:
+    """Maintain the lake without a pause."""
+    done = threading.Event()
+
+    def go_on() -> None:
+        while not done.is_set():
+            list(maintain(load_contracts(), settings))
+
+    with ThreadPoolExecutor(1) as thread:
+        maintenance = thread.submit(go_on)
+        try:
+            yield
+        finally:
+            done.set()
+        maintenance.result()
+
+
 def is_active(lake: Lake) -> Callable[[], bool]:
     before = lake.intake("input")
     return lambda: lake.intake("input") > before
@@ -165,19 +188,20 @@ def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
         jobs.start()
         lake.wait_for(traffic.ledger.produced, jobs)
         traffic.start()
-        for _ in range(KILLS):
-            eventually(is_active(lake), what="the jobs took in something", seconds=180)
-            time.sleep(chance.uniform(0, 6))
-            jobs.kill()
-            jobs.start()
+        with maintained(settings):
+            for _ in range(KILLS):
+                eventually(is_active(lake), what="the jobs took in something", seconds=180)
+                time.sleep(chance.uniform(0, 6))
+                jobs.kill()
+                jobs.start()
 
-        hits = 0
-        for _ in range(5 * KILLS_BETWEEN_COMMITS):
-            eventually(is_active(lake), what="the jobs took in something", seconds=180)
-            hits += kill_between_commits(jobs, lake)
-            jobs.start()
-            if hits == KILLS_BETWEEN_COMMITS:
-                break
+            hits = 0
+            for _ in range(5 * KILLS_BETWEEN_COMMITS):
+                eventually(is_active(lake), what="the jobs took in something", seconds=180)
+                hits += kill_between_commits(jobs, lake)
+                jobs.start()
+                if hits == KILLS_BETWEEN_COMMITS:
+                    break
         traffic.stop()
         lake.wait_for(traffic.ledger.produced, jobs)
         assert jobs.stop() == 0

@@ -1,0 +1,95 @@
+import datetime as dt
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from jobs.bronze import EVENTS
+from jobs.engine.batch import Batch
+from jobs.engine.commit import Appender
+from jobs.engine.compact import FEW
+from jobs.engine.upsert import CLOSED_AT_LEAST, MartWriter
+from jobs.maintain import Maintained, maintain
+from jobs.marts.marketplace import PULSE_BY_SECOND
+from jobs.settings import Settings
+from schemas import load_contracts
+
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+CONTRACTS = load_contracts()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, retention_days=30)
+
+
+def run(settings: Settings) -> dict[str, Maintained]:
+    return {done.table: done for done in maintain(CONTRACTS, settings)}
+
+
+def append_records(settings: Settings, *, days_ago: int, count: int, first: int = 0) -> None:
+    appender = Appender(EVENTS, settings.lake_url)
+    arrived = NOW - dt.timedelta(days=days_ago)
+    for offset in range(first, first + count):
+        row = {"key": b"", "value": b"{}", "topic": "t", "partition": 0, "offset": offset, "timestamp": arrived}
+        rows = pa.Table.from_pylist([row | {"arrival_date": arrived.date()}])
+        appender.append(rows, Batch("query", offset, arrived))
+
+
+def pulse(second: dt.datetime, events: int = 1) -> dict[str, object]:
+    return {"second": second, "events": events, "orders": 0, "gross": 0}
+
+
+def upsert(writer: MartWriter, batch: int, watermark: dt.datetime, *rows: dict[str, object]) -> None:
+    writer.upsert(pa.Table.from_pylist(list(rows)), Batch("query", batch, watermark))
+
+
+def test_small_files_are_put_together_and_old_ones_deleted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_records(settings, days_ago=0, count=FEW + 2)
+    url = EVENTS.url(settings.lake_url)
+
+    done = run(settings)["bronze.events"]
+
+    assert (done.files_before, done.files_after, done.deleted) == (FEW + 2, 1, 0)
+    monkeypatch.setattr("jobs.maintain.UNCOMMITTED_HOURS", 0)
+    assert run(settings)["bronze.events"].deleted == FEW + 2
+    assert sorted(DeltaTable(url).to_pyarrow_table()["offset"].to_pylist()) == list(range(FEW + 2))
+    # The job goes on, and knows what it has written.
+    append_records(settings, days_ago=0, count=2, first=FEW + 1)
+    assert DeltaTable(url).to_pyarrow_table().num_rows == FEW + 3
+
+
+def test_records_past_their_retention_are_dropped(settings: Settings) -> None:
+    append_records(settings, days_ago=31, count=2)
+    append_records(settings, days_ago=30, count=1, first=2)
+
+    run(settings)
+
+    assert DeltaTable(EVENTS.url(settings.lake_url)).to_pyarrow_table()["offset"].to_pylist() == [2]
+
+
+def test_without_a_retention_records_stay(settings: Settings) -> None:
+    append_records(settings, days_ago=3650, count=1)
+
+    run(settings.model_copy(update={"retention_days": 0}))
+
+    assert DeltaTable(EVENTS.url(settings.lake_url)).to_pyarrow_table().num_rows == 1
+
+
+def test_closed_windows_are_put_together_while_the_open_ones_change(settings: Settings) -> None:
+    writer = MartWriter(PULSE_BY_SECOND, settings.lake_url)
+    start = NOW - dt.timedelta(days=1)
+    for batch in range(FEW + 1):
+        first = start + dt.timedelta(seconds=batch * CLOSED_AT_LEAST)
+        seconds = [first + dt.timedelta(seconds=second) for second in range(CLOSED_AT_LEAST)]
+        upsert(writer, batch, seconds[-1] + dt.timedelta(minutes=1), *(pulse(second) for second in seconds))
+    upsert(writer, FEW + 1, NOW - dt.timedelta(minutes=10), pulse(NOW))
+
+    done = run(settings)["gold.marketplace_pulse_by_second"]
+
+    assert (done.files_before, done.files_after) == (FEW + 2, 2)
+    upsert(writer, FEW + 2, NOW - dt.timedelta(minutes=10), pulse(NOW, events=2))
+    rows = DeltaTable(PULSE_BY_SECOND.table.url(settings.lake_url)).to_pyarrow_table()
+    assert rows.num_rows == (FEW + 1) * CLOSED_AT_LEAST + 1
+    assert max(zip(rows["second"].to_pylist(), rows["events"].to_pylist(), strict=True)) == (NOW, 3)
