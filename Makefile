@@ -69,6 +69,10 @@ format: environment ## format the code and mend what can be mended
 	@$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
+.PHONY: docs
+docs: environment ## write the pages that come from declarations
+	@$(RUN) jobs.marts_page
+
 .PHONY: lock
 lock: environment ## choose the newest versions that our requirements allow, with hashes
 	@$(COMPILE) --upgrade --extra dev --output-file stack/locks/jobs.txt pyproject.toml

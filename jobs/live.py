@@ -140,7 +140,8 @@ def live(
     """
     write = LiveWriter(session, contract, rules, settings, intake)
     wait = contract.freshness / WAITS_PER_FRESHNESS
-    pace = None if trigger.get("availableNow") else Pace(records=BUSY_RECORDS, longest=wait)
+    busy = min(BUSY_RECORDS, settings.max_offsets_per_trigger)
+    pace = None if trigger.get("availableNow") else Pace(records=busy, longest=wait)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
     # A refused record has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"

@@ -8,11 +8,9 @@ from deltalake import DeltaTable
 
 from jobs.engine.commit import UNCOMMITTED_HOURS, beside_others
 from jobs.engine.compact import compact_appended, compact_closed
-from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.judged import ARRIVAL_DATE
-from jobs.marts import MARTS
 from jobs.settings import Settings
-from jobs.tables import tables
+from jobs.tables import marts, tables
 from schemas import Contract
 
 AFTER_THE_WATERMARK = dt.timedelta(minutes=10)
@@ -36,7 +34,7 @@ def maintain(contracts: Collection[Contract], settings: Settings) -> Iterator[Ma
     Raises:
         CommitFailedError: twenty times in a row, another application committed to a table first.
     """
-    windows = {mart.table.name: mart.window for mart in (*sum(MARTS.values(), ()), INTAKE_BY_MINUTE, QUALITY_BY_MINUTE)}
+    windows = {mart.table.name: mart.window for mart in marts()}
     closed = dt.datetime.now(dt.UTC) - max(c.watermark_delay for c in contracts) - AFTER_THE_WATERMARK
     for name, table in tables(tuple(contracts)).items():
         url = table.url(settings.lake_url)

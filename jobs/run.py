@@ -71,13 +71,13 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
         DefinitionError: a contract or suite is wrong; no event has been read.
         StreamingQueryException: a query failed; the others have been stopped.
     """
-    definitions = _definitions()
+    found = definitions()
     told_to_stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: told_to_stop.set())
     session = spark_session(settings)
     trigger: Trigger = {"availableNow": True} if available_now else {}
-    queries = [query for name in names for query in JOBS[name](session, definitions, settings, trigger, domain)]
+    queries = [query for name in names for query in JOBS[name](session, found, settings, trigger, domain)]
     done = all if available_now else any
     try:
         while not told_to_stop.wait(REPORT_EVERY) and not done(not query.stream.isActive for query in queries):
@@ -93,7 +93,12 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
     session.stop()
 
 
-def _definitions() -> Definitions:
+def definitions() -> Definitions:
+    """Every contract and its rules.
+
+    Raises:
+        DefinitionError: a contract or suite is wrong.
+    """
     contracts = load_contracts()
     suites = {suite.table: suite for suite in load_suites(table_schemas(contracts))}
     rules = {c.topic: suites[c.silver].rules if c.silver in suites else () for c in contracts}

@@ -1,23 +1,30 @@
 """Every table that the jobs keep."""
 
+from itertools import chain
+
 from pyspark.sql.types import StructType
 
 from jobs.bronze import EVENTS
 from jobs.engine.table import Table
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.live import quarantine_table, silver_table
-from jobs.marts import MARTS
+from jobs.marts import MARTS, Mart
 from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
+from jobs.reconcile import PARITY
 from schemas import Contract
+
+
+def marts() -> tuple[Mart, ...]:
+    """Every mart, those of gold and those of ops."""
+    return (*chain.from_iterable(MARTS.values()), INTAKE_BY_MINUTE, QUALITY_BY_MINUTE)
 
 
 def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     """The tables by name, ``<layer>.<table>``."""
-    kept = [EVENTS, INTAKE_BY_MINUTE.table, QUALITY_BY_MINUTE.table, RESULTS, RELEASES]
+    kept = [EVENTS, RESULTS, PARITY, RELEASES, *(mart.table for mart in marts())]
     for contract in contracts:
         kept += [silver_table(contract), quarantine_table(contract)]
-        kept += [mart.table for mart in MARTS.get(contract.topic, ())]
     return {f"{table.layer}.{table.name}": table for table in kept}
 
 

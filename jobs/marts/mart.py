@@ -8,13 +8,16 @@ from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, StringType, StructType, TimestampType
+from pyspark.sql.types import DataType, DecimalType, LongType, StringType, StructType, TimestampType
 
 from jobs.engine.table import Layer, Table, column
 
+MONEY = DecimalType(38, 4)
+
 Merge = Literal["sum", "min", "max"]
 MERGE_SQL = {
-    "sum": "{mart} + {batch}",
+    # A measure that the mart got later is null in older rows.
+    "sum": "coalesce({mart}, 0) + coalesce({batch}, 0)",
     "min": "least({mart}, {batch})",
     "max": "greatest({mart}, {batch})",
 }
@@ -37,6 +40,18 @@ class Measure:
     def merge_sql(self, mart: str, batch: str) -> str:
         """The merged value as SQL, for two table aliases."""
         return MERGE_SQL[self.merge].format(mart=f"{mart}.{self.name}", batch=f"{batch}.{self.name}")
+
+
+def counted(name: str, condition: str, unit: str, description: str) -> Measure:
+    """How many facts meet a condition."""
+    return Measure(name, f"count_if({condition})", LongType(), unit, description)
+
+
+def summed(
+    name: str, value: str, condition: str, unit: str, description: str, *, data_type: DataType = MONEY
+) -> Measure:
+    """The sum of a value over the facts that meet a condition."""
+    return Measure(name, f"coalesce(sum({value}) filter (where {condition}), 0)", data_type, unit, description)
 
 
 @dataclass(frozen=True)

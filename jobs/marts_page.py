@@ -1,0 +1,51 @@
+"""Write docs/marts.md from the declarations: `python -m jobs.marts_page`."""
+
+from jobs.marts import MARTS, Mart
+from jobs.settings import CHECKOUT
+from schemas import Contract, load_contracts
+
+PAGE = CHECKOUT / "docs" / "marts.md"
+HEAD = """# Marts
+
+Every table of gold: what a row is, what it counts, from which events, and how fresh it is. `make docs` writes this page
+from the declarations in [jobs/marts/](../jobs/marts).
+
+A row is upserted with every micro-batch until the watermark has passed its window. Sums, minima and maxima merge, so
+hours and days are sums over the rows of minutes: `sum(gross)`, and `sum(gross) / sum(orders)` for a mean. What comes
+later than the watermark is counted in `ops.live_by_minute`, and `sluice reconcile --fix` brings it in.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    contracts = {contract.topic: contract for contract in load_contracts()}
+    return HEAD + "".join(section(mart, contracts[topic]) for topic, marts in MARTS.items() for mart in marts)
+
+
+def section(mart: Mart, contract: Contract) -> str:
+    """What the page says of one mart."""
+    freshness = f"within {_duration(contract.freshness.total_seconds())} of the event"
+    lateness = f"late events count for {_duration(contract.watermark_delay.total_seconds())}"
+    window = {mart.window: f"Start of the window of {_duration(mart.width.total_seconds())}, UTC."}
+    rows = [f"| `{name}` | {text} | | |" for name, text in {**window, **mart.dimensions}.items()]
+    rows += [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in mart.measures]
+    return (
+        f"\n## gold.{mart.name}\n\n{mart.description} From `{contract.topic}`, {freshness}; {lateness}.\n\n"
+        "| column | what it is | unit | formula |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
+    )
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size and seconds % size == 0:
+            count = round(seconds / size)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds:g} seconds"
+
+
+def _escaped(formula: str) -> str:
+    return " ".join(formula.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
