@@ -122,17 +122,21 @@ def run(
 @app.command()
 def produce(
     entities: Annotated[list[str] | None, typer.Argument(metavar="[DOMAIN.ENTITY]...", help="Default: all.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Events per second; default 50, and no limit for a file.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Events of both businesses per second; default 50, and no limit for a file.")
+    ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds; default: until Ctrl-C.")] = None,
-    history: Annotated[float, typer.Option(help="Seconds of past traffic to send first to an empty topic.")] = 0,
+    history: Annotated[float, typer.Option(help="Seconds of past traffic to send first to empty topics.")] = 0,
     file: Annotated[Path | None, typer.Option(exists=True, help="Send a .parquet, .csv or .jsonl file's rows.")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes the demo traffic repeatable.")] = None,
+    pace: Annotated[float, typer.Option(help="How many times faster than in life orders and trips live.")] = 60,
 ) -> None:
     """Send demo traffic to Kafka, or a file whose columns are the fields of the entity's contract."""
-    from stack.produce import TRAFFIC, produce_file, produce_traffic
+    from stack.demo import TOPICS
+    from stack.produce import produce_file, produce_traffic
 
     contracts = {contract.topic: contract for contract in load_contracts()}
-    topics = entities or list(TRAFFIC)
+    topics = entities or list(TOPICS)
     unknown = [topic for topic in topics if topic not in contracts]
     if unknown:
         raise typer.BadParameter(f"there is no contract for {', '.join(unknown)}; there are {', '.join(contracts)}")
@@ -141,10 +145,30 @@ def produce(
             raise typer.BadParameter("name the one entity whose events the file holds")
         typer.echo(f"Sent {produce_file(file, contracts[topics[0]], settings(), rate=rate):,} events.")
         return
-    if len(topics) != 1:
-        raise typer.BadParameter("name one entity")
-    sent = produce_traffic(topics[0], settings(), rate=rate or 50, duration=duration, history=history, seed=seed)
-    typer.echo(f"Sent {sent:,} messages to {topics[0]}.")
+    sent = produce_traffic(
+        topics, settings(), rate=rate or 50, duration=duration, history=history, seed=seed, pace=pace
+    )
+    typer.echo(f"Sent {sent:,} messages.")
+
+
+@app.command()
+def incident(
+    kind: Annotated[str | None, typer.Argument(help="Default: say which there are.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long it lasts.")] = 5,
+) -> None:
+    """Let the demo traffic have an incident: a payment outage, a viral product, a spike."""
+    from stack.demo import DESCRIPTIONS
+    from stack.produce import request_incident
+
+    known = {name: name for name in DESCRIPTIONS}
+    if kind is None:
+        rows = [{"incident": name, "what happens": description} for name, description in DESCRIPTIONS.items()]
+        typer.echo(_table(rows, {name: name for name in rows[0]}))
+    elif kind not in known:
+        raise typer.BadParameter(f"there is no incident {kind}; there are {', '.join(known)}")
+    else:
+        until = dt.datetime.fromtimestamp(request_incident(known[kind], settings(), seconds=60 * minutes).end, dt.UTC)
+        typer.echo(f"{DESCRIPTIONS[known[kind]]} Until {_moment(until)} UTC.")
 
 
 @app.command()
@@ -208,6 +232,41 @@ def validate(
     held = len(report.verdicts) - len(failed)
     typer.echo(f"{held} of {_counted(len(report.verdicts), 'expectation')} hold. Data Docs: {report.data_docs}")
     if any(verdict.severity == "critical" for verdict in failed):
+        raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    entities: Annotated[list[str] | None, typer.Argument(metavar="[DOMAIN.ENTITY]...", help="Default: all.")] = None,
+    since: Annotated[
+        dt.datetime | None, typer.Option("--from", help="First window, UTC; default: yesterday, 00:00.")
+    ] = None,
+    until: Annotated[
+        dt.datetime | None, typer.Option("--to", help="End of the last window, UTC; default: now.")
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Bring in what came too late for the stream.")] = False,
+) -> None:
+    """Compute gold once more from bronze, compare cell by cell (table ops.parity); ends with 1 if anything differs."""
+    from jobs.engine.session import spark_session
+    from jobs.reconcile import reconcile
+    from jobs.run import definitions
+
+    now = dt.datetime.now(dt.UTC)
+    begin = now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=1)
+    since, until = (_utc(since) if since else begin), (_utc(until) if until else now)
+    chosen = [_contract(entity) for entity in entities] if entities else load_contracts()
+    rules = definitions().rules
+    session = spark_session(settings(), name="sluice-reconcile")
+    is_different = False
+    for contract in chosen:
+        found = reconcile(session, contract, rules[contract.topic], settings(), since=since, until=until, fix=fix)
+        for parity in found:
+            is_different |= parity.different > 0 and not parity.mended
+            result = f"{parity.different:,} differ" if parity.different else "all equal"
+            rows = f"{_counted(parity.rows, 'row')} of {parity.measures} measures"
+            typer.echo(f"{parity.mart}: {rows}, {result}{', mended' if parity.mended else ''}")
+    session.stop()
+    if is_different:
         raise typer.Exit(1)
 
 
@@ -310,6 +369,10 @@ def _contract(entity: str) -> Contract:
     if entity not in contracts:
         raise typer.BadParameter(f"there is no contract for {entity}; there are {', '.join(contracts)}")
     return contracts[entity]
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _moment(moment: dt.datetime | None) -> str | None:

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     superset_port: int = Field(8088, description="Port of Superset.")
 
     demo_rate: float = Field(50, description="Demo events per second that `sluice up` produces; 0 for none.")
+    demo_history: float = Field(3600, description="Seconds of demo traffic before the first `sluice up`.")
     pseudonym_key_file: str = Field(
         "", description="File with the key of pseudonyms, made when missing; default `SLUICE_HOME/pseudonym.key`."
     )

@@ -1,7 +1,7 @@
 """Send events to Kafka: demo traffic, or the rows of a file."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from jobs.settings import Settings
 from schemas import Contract
+from stack.demo import Incident, Incidents, Kind, Message, simulate
 from stack.exceptions import StackError
-from stack.traffic import Message, order_messages
 
-TRAFFIC = {"marketplace.orders": order_messages}
-"""The simulation of each topic."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the incidents that were asked for."""
 
 
 def producer(settings: Settings) -> KafkaProducer:
@@ -34,38 +34,68 @@ def producer(settings: Settings) -> KafkaProducer:
 
 
 def produce_traffic(
-    topic: str,
+    topics: Collection[str],
     settings: Settings,
     *,
     rate: float,
     duration: float | None = None,
     history: float = 0,
     seed: int | None = None,
+    pace: float = 1,
 ) -> int:
-    """Send demo traffic as it happens.
+    """Send demo traffic as it happens, with the incidents that ``request_incident`` asks for.
 
     Args:
-        topic: one of ``TRAFFIC``.
+        topics: some of those that are simulated.
         settings: where Kafka is.
-        rate: events per second.
+        rate: events of all simulated topics per second.
         duration: seconds; without it, until interrupted.
-        history: seconds before now, whose traffic is sent at once first if the topic is still empty.
+        history: seconds before now, whose traffic is sent at once first if the topics are still empty.
         seed: makes the traffic repeatable.
+        pace: how many times faster than in life orders and trips live.
 
     Returns:
         the number of messages sent.
     """
     begin = time.time()
-    start = begin - history if history and _is_empty(topic, settings) else begin
+    start = begin - history if history and _are_empty(topics, settings) else begin
     end = begin + duration if duration is not None else float("inf")
-    sent = 0
+    incidents = Incidents()
+    traffic = simulate(rate=rate, start=start, topics=topics, seed=seed, pace=pace, incidents=incidents)
+    sent, looked = 0, 0.0
     with producer(settings) as kafka:
-        for message in _in_real_time(TRAFFIC[topic](rate=rate, start=start, seed=seed)):
+        for message in _in_real_time(traffic):
             if message.at > end:
                 break
-            kafka.send(topic, key=message.key, value=message.value)
+            kafka.send(message.topic, key=message.key, value=message.value)
             sent += 1
+            if time.monotonic() > looked + LOOK_EVERY:
+                looked = time.monotonic()
+                incidents.all = requested_incidents(settings)
     return sent
+
+
+def request_incident(kind: Kind, settings: Settings, *, seconds: float) -> Incident:
+    """Let the demo traffic of an installation have an incident from now on."""
+    now = time.time()
+    incident = Incident(kind, now, now + seconds)
+    going_on = [vars(other) for other in requested_incidents(settings) if other.end > now and other.kind != kind]
+    draft = _incidents_file(settings).with_suffix(".draft")
+    draft.write_bytes(orjson.dumps([*going_on, vars(incident)]))
+    draft.replace(_incidents_file(settings))
+    return incident
+
+
+def requested_incidents(settings: Settings) -> list[Incident]:
+    """The incidents that were asked for."""
+    try:
+        return [Incident(**incident) for incident in orjson.loads(_incidents_file(settings).read_bytes())]
+    except FileNotFoundError:
+        return []
+
+
+def _incidents_file(settings: Settings) -> Path:
+    return settings.home / "incidents.json"
 
 
 def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: float | None = None) -> int:
@@ -132,10 +162,10 @@ def _in_real_time(messages: Iterator[Message]) -> Iterator[Message]:
         yield message
 
 
-def _is_empty(topic: str, settings: Settings) -> bool:
+def _are_empty(topics: Collection[str], settings: Settings) -> bool:
     consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
     try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        partitions = [TopicPartition(t, number) for t in topics for number in consumer.partitions_for_topic(t) or ()]
         return not any(consumer.end_offsets(partitions).values())
     finally:
         consumer.close()

@@ -10,8 +10,6 @@ JOBS = "jobs"
 TRAFFIC = "traffic"
 QUALITY = "quality"
 MAINTENANCE = "maintenance"
-# Seconds of traffic before the first start, so that a new dashboard has curves to show.
-HISTORY = 900
 
 
 def jobs_program(settings: Settings) -> Program:
@@ -29,7 +27,7 @@ def jobs_program(settings: Settings) -> Program:
 
 def traffic_program(settings: Settings) -> Program:
     """Demo traffic as a supervised program."""
-    rate = ["--rate", str(settings.demo_rate), "--history", str(HISTORY)]
+    rate = ["--rate", str(settings.demo_rate), "--history", str(settings.demo_history)]
     return Program(name=TRAFFIC, command=[*_sluice(), "produce", *rate], priority=40)
 
 

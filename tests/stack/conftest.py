@@ -82,7 +82,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             redis_port=postgres + 1,
             mail_port=mail,
             superset_port=superset,
-            demo_rate=20,
+            demo_rate=50,
+            demo_history=900,
             driver_memory="2g",
         )
     )

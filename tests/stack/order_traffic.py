@@ -1,4 +1,4 @@
-"""Demo traffic: a seeded simulation of orders on the marketplace, disorders included."""
+"""Orders alone, at any rate from the first second on: late ones are dated back, so that they need not be waited for."""
 
 import datetime as dt
 import heapq

@@ -22,8 +22,8 @@ from jobs.settings import Settings
 from quality.judgement import rule_of
 from schemas import load_contracts
 from stack.produce import producer
-from stack.traffic import Message, order_messages
 from tests.scale import scaled
+from tests.stack.order_traffic import Message, order_messages
 from tests.stack.pipeline import TOPIC, Jobs, Lake, eventually, running_broker
 
 KILLS = scaled(small=2, full=12)
