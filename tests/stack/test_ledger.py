@@ -1,0 +1,151 @@
+"""An hour of both businesses, with every disorder and two kills: each table holds what the simulator's ledger says.
+
+Reconciled, gold has what came too late as well.
+"""
+
+import datetime as dt
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from jobs.engine.batch import EPOCH
+from jobs.marts import MARTS, Mart
+from jobs.reconcile import committed_watermark
+from jobs.settings import CHECKOUT, Settings
+from schemas import load_contracts
+from stack.demo import TOPICS, Disorder, Ledger, simulate
+from stack.demo.message import Event
+from stack.produce import producer
+from stack.supervision import variables_of
+from tests.scale import scaled
+from tests.stack.pipeline import Jobs, Lake, eventually, running_broker
+from tests.stack.truth import TRUTH, Cell, cells
+
+RATE = scaled(small=20, full=200)
+KILLS = 2
+# So few that what is half an hour late is late for certain, whichever batch it is in; so many that it takes minutes.
+RECORDS_PER_BATCH = 15 * RATE
+DISORDER = Disorder(duplicated=0.02, late=0.05, too_late=0.004, malformed=0.005)
+HOUR = 3600.0
+CONTRACTS = {contract.topic: contract for contract in load_contracts()}
+
+
+def test_every_table_equals_the_ledger(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    ledger = Ledger()
+    with running_broker(tmp_path) as settings, Jobs(settings) as jobs:
+        lake = Lake(settings.lake_url)
+        start = time.time() - HOUR
+        jobs.start(SLUICE_MAX_OFFSETS_PER_TRIGGER=str(RECORDS_PER_BATCH))
+        with producer(settings) as kafka:
+            for sent, message in enumerate(simulate(rate=RATE, start=start, seed=7, pace=200, disorder=DISORDER)):
+                if message.at > start + HOUR:
+                    break
+                kafka.send(message.topic, key=message.key, value=message.value)
+                ledger.enter(message)
+                if sent % 1_000 == 0:
+                    kafka.flush()
+        produced = sum(fates.total() for fates in ledger.counts.values())
+        for _ in range(KILLS):
+            go_on(lake, jobs)
+            time.sleep(chance.uniform(0, 10))
+            jobs.kill()
+            jobs.start(SLUICE_MAX_OFFSETS_PER_TRIGGER=str(RECORDS_PER_BATCH))
+        lake.wait_for(produced, jobs, seconds=scaled(small=400, full=1800))
+        assert jobs.stop() == 0
+
+    assert set(ledger.counts) == set(TOPICS)
+    assert_counts_are_true(lake, ledger)
+    assert {mart.name for marts in MARTS.values() for mart in marts} == set(TRUTH)
+    for topic, marts in MARTS.items():
+        for mart in marts:
+            assert_mart_is_true(lake, mart, ledger.events[topic])
+
+    assert reconcile(settings, start) == 1
+    assert reconcile(settings, start, "--fix") == 0
+    for topic, marts in MARTS.items():
+        late = without_repetitions(ledger.late[topic])
+        for mart in marts:
+            closed = committed_watermark(CONTRACTS[topic], settings) or EPOCH
+            mended = [event for event in late if window_of(mart, event) + mart.width <= closed]
+            assert mended or not late or mart.width > dt.timedelta(minutes=1), mart.name
+            assert_mart_is_true(lake, mart, [*ledger.events[topic], *mended])
+    assert reconcile(settings, start) == 0
+
+
+def go_on(lake: Lake, jobs: Jobs) -> None:
+    """Wait until the jobs have taken in something."""
+    before = lake.intake("input")
+
+    def is_more() -> bool:
+        assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
+        return lake.intake("input") > before
+
+    eventually(is_more, what="the jobs go on", seconds=240)
+
+
+def reconcile(settings: Settings, start: float, *options: str) -> int:
+    """Run the command; returns its exit code."""
+    begin = dt.datetime.fromtimestamp(start - HOUR, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    environment = os.environ | variables_of(settings) | {"PYTHONPATH": str(CHECKOUT), "SLUICE_DRIVER_MEMORY": "2g"}
+    command = [sys.executable, "-m", "jobs.cli", "reconcile", "--from", begin, *options]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    print(finished.stdout)
+    assert finished.returncode in (0, 1), finished.stderr[-3000:]
+    return finished.returncode
+
+
+def without_repetitions(events: list[Event]) -> list[Event]:
+    return list({event["event_id"]: event for event in events}.values())
+
+
+def window_of(mart: Mart, event: Event) -> dt.datetime:
+    """When the window of an event starts, whatever it adds to it."""
+    time = dt.datetime.fromisoformat(event["event_time"])
+    return time - (time - EPOCH) % mart.width
+
+
+def assert_counts_are_true(lake: Lake, ledger: Ledger) -> None:
+    names = {"accepted": "accepted", "refused": "refused", "late": "late", "duplicates": "duplicate"}
+    found: dict[str, dict[str, int]] = {}
+    for row in lake.table("ops/live_by_minute").to_pylist():
+        counts = found.setdefault(row["entity"], dict.fromkeys(names, 0))
+        for name in names:
+            counts[name] += row[name]
+    truth = {topic: {name: fates[fate] for name, fate in names.items()} for topic, fates in ledger.counts.items()}
+    print(f"\n{truth}")
+    assert found == truth
+    assert sum(counts["late"] for counts in truth.values()) > 0
+    assert lake.count("bronze/events") == sum(fates.total() for fates in ledger.counts.values())
+    for contract in CONTRACTS.values():
+        silver = lake.table(f"silver/{contract.name}", [contract.key])[contract.key].to_pylist()
+        assert sorted(silver) == sorted(event[contract.key] for event in ledger.events[contract.topic])
+
+
+def assert_mart_is_true(lake: Lake, mart: Mart, events: list[dict[str, Any]]) -> None:
+    truth = cells(contribution for event in events for contribution in TRUTH[mart.name](event))
+    found = {
+        tuple(row[name] for name in (mart.window, *mart.dimensions)): row
+        for row in lake.table(f"gold/{mart.name}").to_pylist()
+    }
+    assert found.keys() == truth.keys(), mart.name
+    for key, cell in truth.items():
+        assert {measure.name: found[key][measure.name] for measure in mart.measures} == whole(mart, cell), (
+            mart.name,
+            key,
+        )
+
+
+def whole(mart: Mart, cell: Cell) -> Cell:
+    """A cell with every measure: what no event added to is 0, or empty where it is a minimum or maximum."""
+    extremes = {"min": min, "max": max}
+    return {
+        measure.name: cell.get(measure.name, 0)
+        if measure.merge == "sum"
+        else extremes[measure.merge](cell.get(measure.name, ()), default=None)
+        for measure in mart.measures
+    }
