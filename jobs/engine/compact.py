@@ -40,11 +40,10 @@ def compact_closed(table: Table, window: str, closed: dt.datetime, lake: str) ->
         lake: root of the lake.
     """
     delta, files = DeltaTable(table.url(lake)), data_file.storage(table.url(lake))
-    found = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes", f"max.{window}"])
     small = [
-        (path, size)
-        for path, size, newest in zip(*(column.to_pylist() for column in found.columns), strict=True)
-        if size < SMALL_BYTES and newest is not None and _utc(newest) < closed
+        (action["path"], action["size_bytes"])
+        for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+        if action["size_bytes"] < SMALL_BYTES and _is_before(action.get(f"max.{window}"), closed)
     ]
     if len(small) <= FEW:
         return
@@ -72,5 +71,6 @@ def _groups(files: list[tuple[str, int]]) -> list[list[str]]:
     return groups
 
 
-def _utc(moment: dt.datetime) -> dt.datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+def _is_before(newest: dt.datetime | None, closed: dt.datetime) -> bool:
+    """Whether a file's newest window is closed; unknown where the file has no statistics."""
+    return newest is not None and (newest if newest.tzinfo else newest.replace(tzinfo=dt.UTC)) < closed

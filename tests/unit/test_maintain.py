@@ -13,6 +13,7 @@ from jobs.engine.upsert import CLOSED_AT_LEAST, MartWriter
 from jobs.maintain import Maintained, maintain
 from jobs.marts.marketplace import PULSE_BY_SECOND
 from jobs.settings import Settings
+from jobs.tables import tables
 from schemas import load_contracts
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -93,3 +94,14 @@ def test_closed_windows_are_put_together_while_the_open_ones_change(settings: Se
     rows = DeltaTable(PULSE_BY_SECOND.table.url(settings.lake_url)).to_pyarrow_table()
     assert rows.num_rows == (FEW + 1) * CLOSED_AT_LEAST + 1
     assert max(zip(rows["second"].to_pylist(), rows["events"].to_pylist(), strict=True)) == (NOW, 3)
+
+
+def test_tables_without_rows_stay_as_they_are(settings: Settings) -> None:
+    names = tables(CONTRACTS)
+    for table in names.values():
+        table.create(settings.lake_url)
+
+    done = run(settings)
+
+    assert done.keys() == names.keys()
+    assert not any(table.files_after for table in done.values())
