@@ -123,7 +123,8 @@ def run(
 def produce(
     entities: Annotated[list[str] | None, typer.Argument(metavar="[DOMAIN.ENTITY]...", help="Default: all.")] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Events of both businesses per second; default 50, and no limit for a file.")
+        float | None,
+        typer.Option(help="Events per second, all entities together; default 50, and no limit for a file."),
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds; default: until Ctrl-C.")] = None,
     history: Annotated[float, typer.Option(help="Seconds of past traffic to send first to empty topics.")] = 0,

@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from jobs.settings import Settings
 from schemas import Contract
-from stack.demo import Incident, Incidents, Kind, Message, simulate
+from stack.demo import SHARES, Incident, Incidents, Kind, Message, simulate
 from stack.exceptions import StackError
 
 LOOK_EVERY = 1.0
@@ -48,7 +48,7 @@ def produce_traffic(
     Args:
         topics: some of those that are simulated.
         settings: where Kafka is.
-        rate: events of all simulated topics per second.
+        rate: events of these topics together per second, on average over a week.
         duration: seconds; without it, until interrupted.
         history: seconds before now, whose traffic is sent at once first if the topics are still empty.
         seed: makes the traffic repeatable.
@@ -61,7 +61,8 @@ def produce_traffic(
     start = begin - history if history and _are_empty(topics, settings) else begin
     end = begin + duration if duration is not None else float("inf")
     incidents = Incidents()
-    traffic = simulate(rate=rate, start=start, topics=topics, seed=seed, pace=pace, incidents=incidents)
+    of_all = rate / sum(SHARES[topic] for topic in topics)
+    traffic = simulate(rate=of_all, start=start, topics=topics, seed=seed, pace=pace, incidents=incidents)
     sent, looked = 0, 0.0
     with producer(settings) as kafka:
         for message in _in_real_time(traffic):

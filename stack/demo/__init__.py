@@ -4,10 +4,11 @@ from stack.demo.disorder import Disorder
 from stack.demo.incidents import DESCRIPTIONS, Incident, Incidents, Kind
 from stack.demo.ledger import Ledger
 from stack.demo.message import Message
-from stack.demo.simulation import TOPICS, simulate
+from stack.demo.simulation import SHARES, TOPICS, simulate
 
 __all__ = [
     "DESCRIPTIONS",
+    "SHARES",
     "TOPICS",
     "Disorder",
     "Incident",

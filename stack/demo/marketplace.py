@@ -12,7 +12,6 @@ from stack.demo.world import DAY, HOUR, Process, World, moment
 
 CLICKS, ORDERS, PAYMENTS = "marketplace.clickstream", "marketplace.orders", "marketplace.payments"
 CUSTOMERS, REVIEWS = "marketplace.customers", "marketplace.reviews"
-TOPICS = (ORDERS, PAYMENTS, CLICKS, INVENTORY_TOPIC, CUSTOMERS, VENDORS_TOPIC, REVIEWS)
 RARE = (CUSTOMERS, VENDORS_TOPIC, REVIEWS, INVENTORY_TOPIC)
 """Topics with few events."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from schemas import load_contracts
-from stack.demo import TOPICS, Disorder, Incident, Incidents, Kind, Ledger, Message, simulate
+from stack.demo import SHARES, TOPICS, Disorder, Incident, Incidents, Kind, Ledger, Message, simulate
 from stack.demo.message import Event
 from stack.demo.rhythm import rhythm
 
@@ -85,6 +85,14 @@ def test_the_rate_holds_once_orders_and_trips_live_their_lives() -> None:
     settled = [message for message in an_hour() if message.at > START + HOUR / 2]
 
     assert 0.85 < len(settled) / (HOUR / 2) / RATE < 1.15
+
+
+def test_each_topic_has_its_share() -> None:
+    found = Counter(message.topic for message in an_hour() if message.at > START + HOUR / 2)
+
+    for topic in (CLICKS, "travel.searches", ORDERS):
+        assert found[topic] / found.total() == pytest.approx(SHARES[topic], rel=0.3)
+    assert sum(SHARES.values()) == pytest.approx(1, abs=0.01)
 
 
 def test_evenings_and_weekends_are_busy() -> None:
