@@ -10,22 +10,9 @@ from typing import Any
 
 import orjson
 
-CATEGORIES = {
-    "Books": 14,
-    "Electronics": 180,
-    "Fashion": 45,
-    "Garden": 38,
-    "Grocery": 12,
-    "Health": 22,
-    "Home": 60,
-    "Music": 18,
-    "Office": 25,
-    "Pets": 20,
-    "Sports": 55,
-    "Toys": 24,
-}
-"""Category and the typical price of its products."""
-COUNTRIES = ("DE", "FR", "GB", "IT", "ES", "NL", "PL", "SE")
+from stack.demo.people import COUNTRIES
+from stack.demo.shop import CATEGORIES
+
 CHANNELS = ("web", "app", "partner")
 VENDORS = tuple(f"vendor-{number:02}" for number in range(1, 41))
 
