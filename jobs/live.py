@@ -19,13 +19,14 @@ from jobs.engine.deduplicate import ORIGIN, Deduplication
 from jobs.engine.evolve import evolve
 from jobs.engine.exceptions import StoppedByRuleError
 from jobs.engine.kafka import Pace, records
+from jobs.engine.newest import SnapshotWriter
 from jobs.engine.query import POOL, Query, Trigger, start
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.intake import IntakeWriter, quality
 from jobs.judged import ARRIVAL_DATE, ENVELOPE, Broken, Judged, JudgedBySpark, JudgedInMemory
-from jobs.marts import MARTS
+from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
 from quality.judgement import CORRUPT, reasons, reasons_of, rule_names
@@ -164,18 +165,22 @@ class LiveWriter:
         intake: IntakeWriter,
     ) -> None:
         lake = settings.lake_url
-        marts = MARTS.get(contract.topic, ())
+        marts, snapshots = MARTS.get(contract.topic, ()), SNAPSHOTS.get(contract.topic, ())
         self._session = session
         self._contract = contract
         self._rules = tuple(rule_names(contract, rules))
         self._stopping = {rule.name for rule in rules if rule.stops}
         self._few = settings.spark_writer_rows
         self._weight = Weight()
-        for table in (silver_table(contract), *(mart.table for mart in marts)):
+        declared: tuple[Mart | Snapshot, ...] = (*marts, *snapshots)
+        for table in (silver_table(contract), *(gold.table for gold in declared)):
             evolve(session, table, lake)
         self._silver = Appender(silver_table(contract), lake)
         self._quarantine = Appender(quarantine_table(contract), lake)
-        self._marts = [MartWriter(mart, lake) for mart in marts]
+        self._gold: list[MartWriter | SnapshotWriter] = [
+            *(MartWriter(mart, lake) for mart in marts),
+            *(SnapshotWriter(snapshot, lake) for snapshot in snapshots),
+        ]
         self._intake = intake
         self._deduplication = Deduplication(
             silver_table(contract).create(lake),
@@ -202,7 +207,7 @@ class LiveWriter:
         writes: list[Callable[[], None]] = []
         if sifted.accepted:
             events = judged.events(sifted)
-            writes += [partial(self._upsert, mart, events, batch, sifted.accepted) for mart in self._marts]
+            writes += [partial(self._upsert, mart, events, batch, sifted.accepted) for mart in self._gold]
             writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
         if sifted.refused:
             writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
@@ -239,7 +244,7 @@ class LiveWriter:
             for write in writes:
                 write()
 
-    def _upsert(self, mart: MartWriter, events: DataFrame, batch: Batch, count: int) -> None:
+    def _upsert(self, mart: MartWriter | SnapshotWriter, events: DataFrame, batch: Batch, count: int) -> None:
         measures = mart.mart.measure(events)
         # Measures of few events are few; those of many may be few too, and are counted.
         rows = count if count <= self._few else measures.count()

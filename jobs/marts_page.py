@@ -1,6 +1,9 @@
 """Write docs/marts.md from the declarations: `python -m jobs.marts_page`."""
 
-from jobs.marts import MARTS, Mart
+from collections.abc import Sequence
+
+from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
+from jobs.marts.snapshot import UPDATED_AT
 from jobs.settings import CHECKOUT
 from schemas import Contract, load_contracts
 
@@ -13,26 +16,44 @@ from the declarations in [jobs/marts/](../jobs/marts).
 A row is upserted with every micro-batch until the watermark has passed its window. Sums, minima and maxima merge, so
 hours and days are sums over the rows of minutes: `sum(gross)`, and `sum(gross) / sum(orders)` for a mean. What comes
 later than the watermark is counted in `ops.live_by_minute`, and `sluice reconcile --fix` brings it in.
+
+Tables that end in `_now` have one row per thing, with what its newest event says.
 """
 
 
 def page() -> str:
     """The text of the page."""
     contracts = {contract.topic: contract for contract in load_contracts()}
-    return HEAD + "".join(section(mart, contracts[topic]) for topic, marts in MARTS.items() for mart in marts)
+    marts = "".join(mart_section(mart, contracts[topic]) for topic, marts in MARTS.items() for mart in marts)
+    snapshots = "".join(snapshot_section(one, contracts[topic]) for topic, found in SNAPSHOTS.items() for one in found)
+    return HEAD + marts + snapshots
 
 
-def section(mart: Mart, contract: Contract) -> str:
+def snapshot_section(snapshot: Snapshot, contract: Contract) -> str:
+    """What the page says of one snapshot."""
+    rows = [f"| `{name}` | {text} | | |" for name, text in snapshot.keys.items()]
+    rows += [f"| `{a.name}` | {a.description} | {a.unit} | `{_escaped(a.formula)}` |" for a in snapshot.attributes]
+    rows += [f"| `{UPDATED_AT}` | When the newest event happened, UTC. | | |"]
+    return _section(snapshot.name, f"{snapshot.description} From `{contract.topic}`, {_freshness(contract)}.", rows)
+
+
+def mart_section(mart: Mart, contract: Contract) -> str:
     """What the page says of one mart."""
-    freshness = f"within {_duration(contract.freshness.total_seconds())} of the event"
     lateness = f"late events count for {_duration(contract.watermark_delay.total_seconds())}"
     window = {mart.window: f"Start of the window of {_duration(mart.width.total_seconds())}, UTC."}
     rows = [f"| `{name}` | {text} | | |" for name, text in {**window, **mart.dimensions}.items()]
     rows += [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in mart.measures]
-    return (
-        f"\n## gold.{mart.name}\n\n{mart.description} From `{contract.topic}`, {freshness}; {lateness}.\n\n"
-        "| column | what it is | unit | formula |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
-    )
+    about = f"{mart.description} From `{contract.topic}`, {_freshness(contract)}; {lateness}."
+    return _section(mart.name, about, rows)
+
+
+def _section(name: str, about: str, rows: Sequence[str]) -> str:
+    head = "| column | what it is | unit | formula |\n| --- | --- | --- | --- |\n"
+    return f"\n## gold.{name}\n\n{about}\n\n{head}" + "\n".join(rows) + "\n"
+
+
+def _freshness(contract: Contract) -> str:
+    return f"within {_duration(contract.freshness.total_seconds())} of the event"
 
 
 def _duration(seconds: float) -> str:

@@ -12,10 +12,10 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.engine.table import Table
-from jobs.marts.expectations import mart_expectations
+from jobs.marts.expectations import mart_expectations, snapshot_expectations
 from jobs.quality_results import RESULTS
 from jobs.settings import Settings
-from jobs.tables import marts, table_schemas, tables
+from jobs.tables import marts, snapshots, table_schemas, tables
 from quality.contract_rules import contract_expectations
 from quality.protection import protected_fields
 from quality.rules import fields
@@ -37,7 +37,7 @@ class Report:
 
 
 def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
-    """The suite of every table that has one, by the table's name: what its contract or mart says, and its file.
+    """The suite of every table that has one, by the table's name: what its contract or declaration says, and its file.
 
     Raises:
         SuiteError: with every problem of every suite.
@@ -46,12 +46,13 @@ def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
     for contract in contracts:
         name = contract.silver
         written = found[name].expectations if name in found else ()
-        expectations = (*contract_expectations(contract), *written)
-        found[name] = Suite(name, tuple(one for one in expectations if _holds_of_pseudonyms(one, contract)))
-    for mart in marts():
-        name = f"{mart.layer}.{mart.name}"
+        of_silver = (*contract_expectations(contract), *written)
+        found[name] = Suite(name, tuple(one for one in of_silver if _holds_of_pseudonyms(one, contract)))
+    declared = {f"{mart.layer}.{mart.name}": mart_expectations(mart) for mart in marts()}
+    declared |= {f"{one.layer}.{one.name}": snapshot_expectations(one) for one in snapshots()}
+    for name, expectations in declared.items():
         written = found[name].expectations if name in found else ()
-        found[name] = Suite(name, (*mart_expectations(mart), *written))
+        found[name] = Suite(name, (*expectations, *written))
     return dict(sorted(found.items()))
 
 

@@ -1,22 +1,26 @@
-"""Gold: declarations of marts, and pure functions that compute their measures from events."""
+"""Gold: declarations of marts and snapshots, and pure functions that compute their measures from events."""
 
 from collections import defaultdict
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from jobs.marts.mart import Mart, Measure
+from jobs.marts.snapshot import Attribute, Snapshot
 
 
-def _declared() -> dict[str, tuple[Mart, ...]]:
-    """What the modules of this package declare as ``MARTS``."""
-    found: dict[str, tuple[Mart, ...]] = defaultdict(tuple)
+def _declared(kind: str) -> dict[str, tuple[Any, ...]]:
+    """What the modules of this package declare under a name, by topic."""
+    found: dict[str, tuple[Any, ...]] = defaultdict(tuple)
     for module in iter_modules(__path__, f"{__name__}."):
-        for topic, marts in getattr(import_module(module.name), "MARTS", {}).items():
-            found[topic] += marts
+        for topic, declarations in getattr(import_module(module.name), kind, {}).items():
+            found[topic] += declarations
     return dict(found)
 
 
-MARTS: dict[str, tuple[Mart, ...]] = _declared()
+MARTS: dict[str, tuple[Mart, ...]] = _declared("MARTS")
 """The marts that are computed from each topic's events."""
+SNAPSHOTS: dict[str, tuple[Snapshot, ...]] = _declared("SNAPSHOTS")
+"""The snapshots that each topic's events keep up to date."""
 
-__all__ = ["MARTS", "Mart", "Measure"]
+__all__ = ["MARTS", "SNAPSHOTS", "Attribute", "Mart", "Measure", "Snapshot"]

@@ -3,13 +3,15 @@
 import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
+from pyspark.sql.types import LongType, StructField, StructType
 
-from jobs.marts import MARTS, Mart
+from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
 from jobs.marts.marketplace import (
     FULFILMENT_BY_MINUTE,
     PRODUCTS_BY_DAY,
@@ -19,6 +21,7 @@ from jobs.marts.marketplace import (
     VENDORS_BY_DAY,
 )
 from jobs.marts.payments import MARKETPLACE_PAYMENTS_BY_MINUTE, TRAVEL_PAYMENTS_BY_MINUTE
+from jobs.marts.things import INVENTORY_NOW, VENDORS_NOW
 from jobs.marts.travel import BOOKINGS_BY_MINUTE, SEARCHES_BY_MINUTE
 from jobs.marts.visits import FUNNEL_BY_MINUTE, RATINGS_BY_DAY
 from schemas import load_contracts
@@ -281,6 +284,43 @@ def test_searches_by_minute(holds: Holds) -> None:
     )
 
 
+def test_inventory_now(spark: SparkSession) -> None:
+    def move(product: str, seconds: float, stock: int, reserved: int, point: int | None = 10) -> Row:
+        fields = {"product_id": product, "vendor_id": "vendor-1", "event_type": "reserved", "quantity": 1}
+        return {**fields, "event_time": at(seconds), "stock": stock, "reserved": reserved, "reorder_point": point}
+
+    moves = [move("p-1", 2, 20, 10), move("p-1", 1, 20, 2), move("p-2", 2, 9, 0, None), move("p-1", 2, 20, 9)]
+
+    assert newest(spark, INVENTORY_NOW, "marketplace.inventory", moves) == {
+        "p-1": ("vendor-1", 20, 9, 11, 10, False, at(2)),
+        "p-2": ("vendor-1", 9, 0, 9, None, False, at(2)),
+    }
+    assert newest(spark, INVENTORY_NOW, "marketplace.inventory", moves[:1])["p-1"][5] is True
+
+
+def test_vendors_now(spark: SparkSession) -> None:
+    def vendor(event_type: str, seconds: float, rate: str) -> Row:
+        fields = {"vendor_id": "v", "name": "Elm", "country": "DE", "category": "Books", "monthly_goal": None}
+        return {**fields, "event_type": event_type, "event_time": at(seconds), "commission_rate": Decimal(rate)}
+
+    events = [vendor("registered", 1, "0.1"), vendor("updated", 2, "0.2")]
+
+    known = newest(spark, VENDORS_NOW, "marketplace.vendors", events)
+    assert known == {"v": ("Elm", "DE", "Books", Decimal("0.2"), None, True, at(2))}
+    closed = newest(spark, VENDORS_NOW, "marketplace.vendors", [*events, vendor("closed", 3, "0.2")])
+    assert closed["v"][5] is False
+
+
+def newest(spark: SparkSession, snapshot: Snapshot, topic: str, events: list[Row]) -> dict[str, tuple[Any, ...]]:
+    """The rows of a snapshot by their first key, for events that come in this order."""
+    origin = StructType([StructField("offset", LongType())])
+    schema = StructType([*CONTRACTS[topic].spark_schema, *origin])
+    rows = [event | {"offset": offset} for offset, event in enumerate(events)]
+    frame = snapshot.measure(spark.createDataFrame(rows, schema))
+    assert frame.columns == snapshot.table.schema.names
+    return {row[0]: tuple(row)[1:] for row in frame.collect()}
+
+
 def test_marts_that_show_the_same_thing_have_the_same_totals(spark: SparkSession) -> None:
     events = spark.createDataFrame(ORDERS, CONTRACTS["marketplace.orders"].spark_schema)
     marts = (SALES_BY_MINUTE, PULSE_BY_SECOND, PULSE_BY_5_SECONDS, VENDORS_BY_DAY, PRODUCTS_BY_DAY)
@@ -291,6 +331,7 @@ def test_marts_that_show_the_same_thing_have_the_same_totals(spark: SparkSession
 
 
 def test_every_mart_is_tested_here() -> None:
-    names = {mart.name.partition("_")[2] for marts in MARTS.values() for mart in marts}
+    declared = chain.from_iterable([*MARTS.values(), *SNAPSHOTS.values()])
+    names = {mart.name.partition("_")[2] for mart in declared}
 
     assert names <= {name.removeprefix("test_") for name in globals()}

@@ -9,11 +9,12 @@ import random
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from jobs.engine.batch import EPOCH
-from jobs.marts import MARTS, Mart
+from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
 from jobs.reconcile import committed_watermark
 from jobs.settings import CHECKOUT, Settings
 from schemas import load_contracts
@@ -64,6 +65,9 @@ def test_every_table_equals_the_ledger(tmp_path: Path) -> None:
     for topic, marts in MARTS.items():
         for mart in marts:
             assert_mart_is_true(lake, mart, ledger.events[topic])
+    for topic, snapshots in SNAPSHOTS.items():
+        for snapshot in snapshots:
+            assert_snapshot_is_true(lake, snapshot, ledger.events[topic])
 
     assert reconcile(settings, start, "marketplace.clickstream") == 1
     assert reconcile(settings, start, "--fix") == 0
@@ -138,6 +142,21 @@ def assert_mart_is_true(lake: Lake, mart: Mart, events: list[dict[str, Any]]) ->
             mart.name,
             key,
         )
+
+
+def assert_snapshot_is_true(lake: Lake, snapshot: Snapshot, events: list[Event]) -> None:
+    newest: dict[str, Event] = {}
+    (key, *_) = snapshot.keys
+    for event in events:
+        if event[key] not in newest or newest[event[key]]["event_time"] <= event["event_time"]:
+            newest[event[key]] = event
+    rows = {row[key]: row for row in lake.table(f"gold/{snapshot.name}").to_pylist()}
+    assert rows.keys() == newest.keys()
+    for row in rows.values():
+        event = newest[row[key]]
+        assert row["updated_at"] == dt.datetime.fromisoformat(event["event_time"])
+        for name in row.keys() & event.keys():
+            assert row[name] == event[name] or row[name] == Decimal(event[name]), (snapshot.name, name)
 
 
 def whole(mart: Mart, cell: Cell) -> Cell:

@@ -1,0 +1,72 @@
+"""Keep the newest row of each thing, at a cost that grows with the number of things, not of events."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame
+
+from jobs.engine import data_file
+from jobs.engine.batch import Batch
+from jobs.engine.commit import Rows, beside_others, has_batch, housekeeping, transaction
+from jobs.marts.snapshot import UPDATED_AT, Snapshot
+
+
+class SnapshotWriter:
+    """Brings a snapshot up to date with micro-batches; all of it is in memory, and in one file."""
+
+    def __init__(self, snapshot: Snapshot, lake: str) -> None:
+        self.mart = snapshot
+        self._table = snapshot.table.create(lake)
+        self._storage = data_file.storage(snapshot.table.url(lake))
+        self._schema = pa.schema(DeltaTable(snapshot.table.url(lake)).schema().to_arrow())
+        self._held: tuple[int, list[str], pa.Table] | None = None
+
+    @beside_others
+    def upsert(self, partial: Rows, batch: Batch) -> None:
+        """Take over what a batch says, unless the snapshot has the batch already, or knows something newer.
+
+        Args:
+            partial: one row per thing, with the snapshot's columns.
+            batch: the micro-batch that they are computed from.
+
+        Raises:
+            CommitFailedError: twenty times in a row, another application committed first.
+        """
+        self._table.update_incremental()
+        if has_batch(self._table, batch.application(self.mart.name), batch):
+            return
+        found = partial.toArrow() if isinstance(partial, DataFrame) else partial
+        if not found.num_rows:
+            return
+        files, rows = self._hold()
+        merged = newest(self.mart, pa.concat_tables([rows, found.select(self._schema.names).cast(self._schema)]))
+        added = data_file.write(merged, self._storage)
+        self._table.create_write_transaction(
+            [*map(data_file.remove, files), added],
+            mode="append",
+            schema=self._table.schema(),
+            commit_properties=transaction(batch.application(self.mart.name), batch),
+            post_commithook_properties=housekeeping(batch),
+        )
+        # The next batch sees whether this is so; if somebody else has committed too, it is not, and the rows are read.
+        self._held = (self._table.version() + 1, [added.path], merged)
+
+    def _hold(self) -> tuple[list[str], pa.Table]:
+        """The files of the table and their rows."""
+        version = self._table.version()
+        if self._held is None or self._held[0] != version:
+            files = pa.table(self._table.get_add_actions(flatten=True))["path"].to_pylist()
+            parts = [pq.read_table(path, filesystem=self._storage, schema=self._schema) for path in files]
+            self._held = (version, files, pa.concat_tables([self._schema.empty_table(), *parts]))
+        return self._held[1], self._held[2]
+
+
+def newest(snapshot: Snapshot, rows: pa.Table) -> pa.Table:
+    """The newest row of each thing; of two of the same time, the one that comes later."""
+    names = [*(attribute.name for attribute in snapshot.attributes), UPDATED_AT]
+    # Sorting keeps the order of equals.
+    groups = rows.sort_by(UPDATED_AT).group_by(list(snapshot.keys), use_threads=False)
+    options = pc.ScalarAggregateOptions(skip_nulls=False)
+    last = groups.aggregate([(name, "last", options) for name in names])
+    return last.rename_columns([*snapshot.keys, *names]).select(rows.column_names).cast(rows.schema)
