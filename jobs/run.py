@@ -14,7 +14,9 @@ from jobs.engine.query import Query, Trigger
 from jobs.engine.session import spark_session
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
 from jobs.live import live
+from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
+from jobs.reconcile import PARITY
 from jobs.settings import Settings
 from jobs.tables import table_schemas
 from quality.rules import Rule
@@ -45,7 +47,8 @@ def _live(
 ) -> Iterator[Query]:
     for mart in (INTAKE_BY_MINUTE, QUALITY_BY_MINUTE):
         evolve(session, mart.table, settings.lake_url)
-    RELEASES.create(settings.lake_url)
+    for table in (RELEASES, RESULTS, PARITY):
+        table.create(settings.lake_url)
     intake = IntakeWriter(settings.lake_url)
     for contract in definitions.contracts:
         if domain in (None, contract.domain):

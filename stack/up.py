@@ -44,6 +44,9 @@ def up() -> None:
         supervision.apply(ours, programs(ours))
         tables = Event()
         in_parallel(lambda: _start_stream(ours, progress, tables), lambda: _start_superset(ours, progress, tables))
+        # Superset started with the tables of its dashboards; the jobs have made all of them by now.
+        if superset_server.tables_exist(ours):
+            superset_server.make_catalogue(ours)
         if ours.demo_rate > 0:
             _wait_for_data(ours, progress)
         _say_where_to_look(ours)

@@ -35,6 +35,23 @@ def test_everything_runs_and_the_dashboard_answers_the_generated_user(system: Sy
     assert answer.ok, answer.text
 
 
+def test_superset_sees_every_table_of_gold(system: System):
+    superset = system.credentials["superset"]
+    api = f"{superset['url']}/api/v1"
+    login = superset["users"]["admin"] | {"provider": "db"}
+    token = requests.post(f"{api}/security/login", json=login, timeout=30).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    (lake,) = requests.get(f"{api}/database/", headers=headers, timeout=30).json()["result"]
+    address = f"{api}/database/{lake['id']}/tables/?q=(force:!t,schema_name:gold)"
+
+    tables = requests.get(address, headers=headers, timeout=30).json()["result"]
+
+    assert {table["value"] for table in tables} == {
+        table.name for table in system.settings.home.joinpath("lake", "gold").iterdir()
+    }
+    assert "travel_bookings_by_minute" in {table["value"] for table in tables}
+
+
 def test_credentials_are_for_their_owner_only(system: System):
     assert stat.S_IMODE(credentials.path(system.settings).stat().st_mode) == 0o600
 
