@@ -1,7 +1,6 @@
 """Keep the newest row of each thing, at a cost that grows with the number of things, not of events."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame
@@ -64,9 +63,8 @@ class SnapshotWriter:
 
 def newest(snapshot: Snapshot, rows: pa.Table) -> pa.Table:
     """The newest row of each thing; of two of the same time, the one that comes later."""
-    names = [*(attribute.name for attribute in snapshot.attributes), UPDATED_AT]
     # Sorting keeps the order of equals.
-    groups = rows.sort_by(UPDATED_AT).group_by(list(snapshot.keys), use_threads=False)
-    options = pc.ScalarAggregateOptions(skip_nulls=False)
-    last = groups.aggregate([(name, "last", options) for name in names])
-    return last.rename_columns([*snapshot.keys, *names]).select(rows.column_names).cast(rows.schema)
+    ordered = rows.sort_by(UPDATED_AT)
+    numbered = ordered.select(list(snapshot.keys)).append_column("row", pa.array(range(ordered.num_rows), pa.int64()))
+    last = numbered.group_by(list(snapshot.keys), use_threads=False).aggregate([("row", "max")])
+    return ordered.take(last["row_max"])

@@ -9,6 +9,7 @@ from deltalake import DeltaTable
 from jobs.engine.batch import EPOCH, Batch
 from jobs.engine.newest import SnapshotWriter
 from jobs.marts.things import INVENTORY_NOW
+from jobs.tables import snapshots
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
@@ -88,3 +89,17 @@ def test_two_writers_take_turns(lake: str) -> None:
     upsert(one, 1, stock("c", 1, 30))
 
     assert stocks(lake).keys() == {"a", "b", "c"}
+
+
+def test_every_snapshot_takes_every_type_of_its_columns(lake: str) -> None:
+    for snapshot in snapshots():
+        writer = SnapshotWriter(snapshot, lake)
+        keys = dict.fromkeys(snapshot.keys, "k")
+        rows = [{**keys, "updated_at": NOON}, {**keys, "updated_at": NOON + dt.timedelta(seconds=1)}]
+        schema = pa.schema(DeltaTable(snapshot.table.url(lake)).schema().to_arrow())
+
+        for batch, row in enumerate(rows):
+            writer.upsert(pa.Table.from_pylist([row], schema=schema), Batch("query", batch, EPOCH))
+
+        (found,) = DeltaTable(snapshot.table.url(lake)).to_pyarrow_table().to_pylist()
+        assert found["updated_at"] == rows[1]["updated_at"]
