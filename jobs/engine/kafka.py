@@ -41,6 +41,9 @@ def records(
         # A micro-batch in one fetch or two per partition instead of dozens.
         .option("kafka.max.partition.fetch.bytes", 8 * 2**20)
         .option("kafka.max.poll.records", 10_000)
+        # What a micro-batch reads is there. Its consumers fetch ahead all the same, and the broker, which answers a
+        # connection's requests in turn, keeps whatever they ask next waiting for so long (its default is 500 ms).
+        .option("kafka.fetch.max.wait.ms", 1)
         .options(**options)
         .load()
         .select(*COLUMNS)
