@@ -38,6 +38,12 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.scheduler.mode": "FAIR",
         # A micro-batch is small: adapting its plan costs more than it saves.
         "spark.sql.adaptive.enabled": "false",
+        # Python asks the JVM some six times per expression where it stands in the code, which tells a failure's line.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        # The text of every plan is for the web interface, which is off.
+        "spark.sql.ui.explainMode": "simple",
+        # A dozen queries have several hundred pieces of generated code; what does not fit is compiled for every batch.
+        "spark.sql.codegen.cache.maxEntries": "4000",
         # A micro-batch is cached for a second or so: compressing it costs more than it saves.
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
         # Records of a megabyte each must fit into memory by the batch.
