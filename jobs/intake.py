@@ -1,7 +1,6 @@
 """What became of the records that ``live`` took in: the marts ``ops/live_by_minute`` and ``ops/quality_by_minute``."""
 
 import datetime as dt
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -11,7 +10,7 @@ from pyspark.sql.types import DoubleType, LongType
 
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Sifted
-from jobs.engine.upsert import MartWriter
+from jobs.engine.upsert import GroupCommit, MartWriter
 from jobs.judged import OUTCOMES, Broken
 from jobs.marts import Mart, Measure
 
@@ -103,28 +102,26 @@ def intake(entity: str, sifted: Sifted, *, at: dt.datetime, promised: dt.timedel
 class IntakeWriter:
     """Writes both marts for every query of an application.
 
-    Each query has batches of its own, so each commits once; and one at a time, for they all replace the same files.
+    Each query has batches of its own, so each commits once.
     """
 
     def __init__(self, lake: str) -> None:
-        self._intake = MartWriter(INTAKE_BY_MINUTE, lake)
-        self._quality = MartWriter(QUALITY_BY_MINUTE, lake)
-        self._lock = threading.Lock()
+        self._intake = GroupCommit(MartWriter(INTAKE_BY_MINUTE, lake))
+        self._quality = GroupCommit(MartWriter(QUALITY_BY_MINUTE, lake))
 
     def count_records(self, entity: str, sifted: Sifted, batch: Batch, *, promised: dt.timedelta) -> None:
         """Add what became of a micro-batch; ``promised`` is the freshness of the entity's contract."""
         row = intake(entity, sifted, at=dt.datetime.now(dt.UTC), promised=promised)
-        self._upsert(self._intake, row, batch)
+        self._intake.upsert(row, _closed_two_minutes_ago(batch))
 
     def count_rules(self, entity: str, counts: pa.Table, batch: Batch) -> None:
         """Add what every rule said of a micro-batch; ``counts`` as ``quality`` gives them."""
         minute = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
         rows = counts.add_column(0, "entity", pa.array([entity] * counts.num_rows))
         rows = rows.add_column(0, "minute", pa.array([minute] * counts.num_rows))
-        self._upsert(self._quality, rows, batch)
+        self._quality.upsert(rows, _closed_two_minutes_ago(batch))
 
-    def _upsert(self, writer: MartWriter, rows: pa.Table, batch: Batch) -> None:
-        # The windows of these marts are of processing time, so that is what closes them.
-        closed_until = dt.datetime.now(dt.UTC) - 2 * writer.mart.width
-        with self._lock:
-            writer.upsert(rows, replace(batch, watermark=closed_until))
+
+def _closed_two_minutes_ago(batch: Batch) -> Batch:
+    """The batch with a watermark of processing time, since the windows of these marts are of that."""
+    return replace(batch, watermark=dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2))

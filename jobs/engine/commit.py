@@ -42,20 +42,20 @@ def collect_if_few(frame: DataFrame, *, count: int, few: int) -> Rows:
     return frame.toArrow() if count <= few else frame
 
 
-def has_batch(table: DeltaTable, application: str, batch: Batch) -> bool:
-    """Whether the table has the batch, or a later one, from this application already."""
-    version = table.transaction_version(application)
+def has_batch(table: DeltaTable, name: str, batch: Batch) -> bool:
+    """Whether the table of this name has the batch, or a later one of its query, already."""
+    version = table.transaction_version(batch.application(name))
     return version is not None and version >= batch.id
 
 
-def transaction(application: str, batch: Batch) -> CommitProperties:
-    """The properties that mark a delta-rs commit as this batch's."""
-    return CommitProperties(app_transactions=[Transaction(application, batch.id)])
+def transaction(table: str, *batches: Batch) -> CommitProperties:
+    """The properties that mark a delta-rs commit to a table as that of these batches."""
+    return CommitProperties(app_transactions=[Transaction(batch.application(table), batch.id) for batch in batches])
 
 
-def housekeeping(batch: Batch) -> PostCommitHookProperties:
+def housekeeping(*batches: Batch) -> PostCommitHookProperties:
     """What a delta-rs commit does beside: a checkpoint when one is due, and now and then the log's clean-up."""
-    return PostCommitHookProperties(cleanup_expired_logs=batch.id % CLEAN_UP_EVERY == 0)
+    return PostCommitHookProperties(cleanup_expired_logs=any(batch.id % CLEAN_UP_EVERY == 0 for batch in batches))
 
 
 class Appender:
@@ -69,9 +69,8 @@ class Appender:
 
     def append(self, rows: Rows, batch: Batch) -> None:
         """Append rows unless the table has the batch already; columns that they lack are null."""
-        application = batch.application(self._table.name)
         self._delta.update_incremental()
-        if has_batch(self._delta, application, batch):
+        if has_batch(self._delta, self._table.name, batch):
             return
         if isinstance(rows, pa.Table):
             self._delta.create_write_transaction(
@@ -79,12 +78,13 @@ class Appender:
                 mode="append",
                 schema=self._delta.schema(),
                 partition_by=list(self._table.partition_by),
-                commit_properties=transaction(application, batch),
+                commit_properties=transaction(self._table.name, batch),
                 post_commithook_properties=housekeeping(batch),
             )
         else:
             writer = rows.write.format("delta").mode("append")
-            writer.option("txnAppId", application).option("txnVersion", batch.id).save(self._delta.table_uri)
+            writer = writer.option("txnAppId", batch.application(self._table.name)).option("txnVersion", batch.id)
+            writer.save(self._delta.table_uri)
 
     def _partitions(self, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa.Table]]:
         """The rows of each partition, without the partition columns, which Delta keeps in the log."""

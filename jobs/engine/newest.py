@@ -33,7 +33,7 @@ class SnapshotWriter:
             CommitFailedError: twenty times in a row, another application committed first.
         """
         self._table.update_incremental()
-        if has_batch(self._table, batch.application(self.mart.name), batch):
+        if has_batch(self._table, self.mart.name, batch):
             return
         found = partial.toArrow() if isinstance(partial, DataFrame) else partial
         if not found.num_rows:
@@ -45,7 +45,7 @@ class SnapshotWriter:
             [*map(data_file.remove, files), added],
             mode="append",
             schema=self._table.schema(),
-            commit_properties=transaction(batch.application(self.mart.name), batch),
+            commit_properties=transaction(self.mart.name, batch),
             post_commithook_properties=housekeeping(batch),
         )
         # The next batch sees whether this is so; if somebody else has committed too, it is not, and the rows are read.

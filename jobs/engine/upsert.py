@@ -8,7 +8,12 @@ it puts the rows of old and new windows together.
 """
 
 import datetime as dt
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +32,10 @@ CLOSED_AT_LEAST = 1_000
 
 APP_ID = "spark.databricks.delta.write.txnAppId"
 APP_VERSION = "spark.databricks.delta.write.txnVersion"
+
+
+Part: TypeAlias = tuple[pa.Table, Batch]
+"""Partial measures, in memory, and the batch that they are computed from."""
 
 
 @dataclass
@@ -61,16 +70,34 @@ class MartWriter:
             CommitFailedError: twenty times in a row, another application committed first.
         """
         self._table.update_incremental()
-        if has_batch(self._table, batch.application(self.mart.name), batch):
+        if has_batch(self._table, self.mart.name, batch):
             return
         if isinstance(partial, DataFrame):
             self._merge_by_spark(partial, batch)
-        elif partial.num_rows:
-            self._merge_by_delta_rs(partial.select(self._schema.names).cast(self._schema), batch)
+        else:
+            self._merge_by_delta_rs([(partial, batch)])
 
-    def _merge_by_delta_rs(self, partial: pa.Table, batch: Batch) -> None:
+    @beside_others
+    def upsert_together(self, parts: Sequence[Part]) -> None:
+        """Merge batches of several queries into the mart in one commit, without those that the mart has already.
+
+        Args:
+            parts: the measures of each batch, as ``upsert`` takes them, and the batch; one of each query.
+
+        Raises:
+            CommitFailedError: twenty times in a row, another application committed first.
+        """
+        self._table.update_incremental()
+        self._merge_by_delta_rs([part for part in parts if not has_batch(self._table, self.mart.name, part[1])])
+
+    def _merge_by_delta_rs(self, parts: Sequence[Part]) -> None:
+        tables = [rows.select(self._schema.names).cast(self._schema) for rows, _ in parts]
+        partial = pa.concat_tables([self._schema.empty_table(), *tables])
+        if not partial.num_rows:
+            return
+        batches = [batch for _, batch in parts]
         # Windows at or before this start are closed: they end before the watermark.
-        closed_until = batch.watermark - self.mart.width
+        closed_until = min(batch.watermark for batch in batches) - self.mart.width
         held = self._hold(min(closed_until, pc.min(partial[self.mart.window]).as_py()))
         rows = merge(self.mart, held.rows, partial)
         open_rows, closed_rows = self._split(rows, closed_until)
@@ -79,8 +106,8 @@ class MartWriter:
             [*(data_file.remove(path) for path in held.files), *added],
             mode="append",
             schema=self._table.schema(),
-            commit_properties=transaction(batch.application(self.mart.name), batch),
-            post_commithook_properties=housekeeping(batch),
+            commit_properties=transaction(self.mart.name, *batches),
+            post_commithook_properties=housekeeping(*batches),
         )
         since = closed_until + dt.timedelta(microseconds=1) if closed_rows.num_rows else held.since
         files = [added[0].path] if open_rows.num_rows else []
@@ -129,6 +156,34 @@ class MartWriter:
         if closed < max(CLOSED_AT_LEAST, open_rows.num_rows):
             return rows, rows.schema.empty_table()
         return open_rows, rows.filter(pc.invert(is_open)).sort_by(self.mart.window)
+
+
+class GroupCommit:
+    """Lets several queries upsert into one mart: what comes while a commit is under way shares the next one."""
+
+    def __init__(self, writer: MartWriter) -> None:
+        self._writer = writer
+        self._waiting: SimpleQueue[tuple[Part, Future[None]]] = SimpleQueue()
+        self._committing = threading.Lock()
+
+    def upsert(self, partial: pa.Table, batch: Batch) -> None:
+        """Merge a batch's measures into the mart, as ``MartWriter.upsert`` does; returns when they are committed."""
+        committed: Future[None] = Future()
+        self._waiting.put(((partial, batch), committed))
+        with self._committing:
+            if not committed.done():
+                self._commit([self._waiting.get() for _ in range(self._waiting.qsize())])
+        committed.result()
+
+    def _commit(self, group: Sequence[tuple[Part, Future[None]]]) -> None:
+        try:
+            self._writer.upsert_together([part for part, _ in group])
+        except Exception as error:
+            for _, committed in group:
+                committed.set_exception(error)
+        else:
+            for _, committed in group:
+                committed.set_result(None)
 
 
 def merge(mart: Mart, rows: pa.Table, partial: pa.Table) -> pa.Table:

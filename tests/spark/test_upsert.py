@@ -13,7 +13,7 @@ from pyspark.sql.types import DecimalType, LongType
 from jobs.engine.batch import EPOCH, Batch
 from jobs.engine.commit import Appender, Rows
 from jobs.engine.table import Table
-from jobs.engine.upsert import CLOSED_AT_LEAST, MartWriter
+from jobs.engine.upsert import CLOSED_AT_LEAST, GroupCommit, MartWriter
 from jobs.marts import Mart, Measure
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -194,3 +194,35 @@ def test_two_applications_that_write_at_the_same_time_lose_nothing(lake: str) ->
 
     (total,) = DeltaTable(MART.table.url(lake)).to_pyarrow_table().to_pylist()
     assert (total["orders"], total["gross"]) == (3 * count, 6 * count)
+
+
+def test_what_waits_for_a_commit_shares_the_next_one(lake: str) -> None:
+    writer = MartWriter(MART, lake)
+    group = GroupCommit(writer)
+    queries = [f"query-{number}" for number in range(8)]
+
+    def count(query: str) -> None:
+        for number in range(5):
+            group.upsert(in_memory([row(NOON, "DE", 1, 1, 1, 1)]), Batch(query, number, EPOCH))
+
+    with ThreadPoolExecutor(len(queries)) as threads:
+        for counted in [threads.submit(count, query) for query in queries]:
+            counted.result()
+    for query in queries:
+        MartWriter(MART, lake).upsert(in_memory([row(NOON, "DE", 1, 1, 1, 1)]), Batch(query, 4, EPOCH))
+
+    table = DeltaTable(MART.table.url(lake))
+    assert rows_of(lake) == [row(NOON, "DE", 40, 40, 1, 1)]
+    assert [table.transaction_version(f"{query}/{MART.name}") for query in queries] == [4] * 8
+    assert table.version() < 40
+
+
+def test_a_commit_that_fails_fails_for_all_who_share_it(lake: str) -> None:
+    writer = MartWriter(MART, lake)
+    group = GroupCommit(writer)
+
+    with pytest.raises(KeyError, match="country"):
+        group.upsert(pa.table({"minute": [NOON]}), batch(0))
+
+    group.upsert(in_memory([row(NOON, "DE", 1, 1, 1, 1)]), batch(0))
+    assert rows_of(lake) == [row(NOON, "DE", 1, 1, 1, 1)]
