@@ -19,8 +19,9 @@ from jobs.bronze import EVENTS
 from jobs.engine.kafka import records
 from jobs.engine.session import spark_session
 from jobs.engine.table import Table
+from jobs.judge import Judge
 from jobs.judged import silver_rows
-from jobs.live import decode, judge, silver_table
+from jobs.live import silver_table
 from jobs.marts.marketplace import SALES_BY_MINUTE
 from jobs.settings import Settings, settings
 from schemas import Contract, load_contracts
@@ -41,7 +42,7 @@ def bronze_rows(session: SparkSession, contract: Contract, settings: Settings) -
 
 def valid_events(bronze: DataFrame, contract: Contract) -> DataFrame:
     """Second hop: valid events, each once."""
-    valid = silver_rows(judge(decode(bronze, contract), contract, (), key=KEY), contract)
+    valid = silver_rows(Judge(contract, (), key=KEY).judge(bronze), contract)
     return valid.withWatermark(contract.event_time, delay(contract)).dropDuplicatesWithinWatermark([contract.key])
 
 

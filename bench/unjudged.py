@@ -15,8 +15,8 @@ from jobs.settings import settings
 
 
 def accept_all(*_contract_and_rules: Any, **_columns: Column) -> Column:
-    """No reason to refuse a record, whatever it is."""
-    return F.array().cast("array<string>")
+    """Every record is right, whatever it is."""
+    return F.lit(True)
 
 
 def count_nothing(*_counts: Any) -> None:
@@ -24,5 +24,5 @@ def count_nothing(*_counts: Any) -> None:
 
 
 if __name__ == "__main__":
-    with patch("jobs.live.reasons", accept_all), patch.object(IntakeWriter, "count_rules", count_nothing):
+    with patch("jobs.judge.is_right", accept_all), patch.object(IntakeWriter, "count_rules", count_nothing):
         run(["bronze", "live"], settings())

@@ -19,7 +19,7 @@ from pyspark.sql.types import (
 from jobs.engine.batch import current_batch
 from jobs.engine.commit import Appender
 from jobs.engine.kafka import records
-from jobs.engine.query import Query, Trigger, start
+from jobs.engine.query import Plan, Trigger
 from jobs.engine.table import Table
 from jobs.engine.weight import Weight
 from jobs.settings import Settings
@@ -46,15 +46,15 @@ EVENTS = Table(
 INTERVAL = "5 seconds"
 
 
-def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger) -> Query:
-    """Start the query that writes the topics of all contracts to ``bronze/events``."""
+def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Settings, trigger: Trigger) -> Plan:
+    """Plan the query that writes the topics of all contracts to ``bronze/events``."""
     events = Appender(EVENTS, settings.lake_url)
     weight = Weight()
 
     def write(frame: DataFrame, batch_id: int) -> None:
         batch = current_batch(session, batch_id)
         count = batch.records
-        if count is None or not weight.fits(count):
+        if not weight.fits(count):
             count, size = frame.agg(F.count("*"), F.coalesce(F.sum(F.octet_length("value")), F.lit(0))).collect()[0]
             weight.learn(count, size)
         # One task, so that there is a processor for live all the time.
@@ -71,4 +71,4 @@ def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Setti
     arrived = records(session, topics, settings, most=settings.spark_writer_rows).withColumn(
         "arrival_date", F.to_date("timestamp")
     )
-    return start(arrived, "bronze", write, settings, trigger={"processingTime": INTERVAL, **trigger})
+    return Plan(arrived, "bronze", write, settings, {"processingTime": INTERVAL, **trigger})

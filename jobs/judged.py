@@ -8,14 +8,13 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.bronze import RECORD
 from jobs.engine.commit import Rows, collect_if_few
 from jobs.engine.deduplicate import ORIGIN, Arrivals, Sifted
 from jobs.engine.weight import IN_MEMORY_BYTES
+from jobs.judge import ENVELOPE, Judge
 from quality.judgement import rule_column, rule_of
 from schemas import Contract
 
-ENVELOPE = tuple(field.name for field in RECORD)
 ARRIVAL_DATE = "arrival_date"
 OUTCOMES = {"reasons": "refused", "marks": "marked", "noted": "noted"}
 """What becomes of a record that breaks a rule, by the column that says so."""
@@ -30,7 +29,8 @@ class Judged(Protocol):
     Its columns are the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted;
     ``marks`` and ``noted``, the warnings and notes on an accepted event, null where there are none; the record's
     ``ORIGIN``; the rest of its ``ENVELOPE``, null where the event is accepted; ``is_released``, whether an operator
-    sent it again from quarantine; and ``bytes``, the size of its value.
+    sent it again from quarantine; and ``bytes``, the size of its value. Both take screened records, and judge those
+    that are in doubt.
     """
 
     @property
@@ -59,11 +59,19 @@ class Judged(Protocol):
 class JudgedInMemory:
     """A small batch: one Spark job collects it, and Arrow takes it apart; each further job would cost as much again."""
 
-    def __init__(self, judged: DataFrame, contract: Contract) -> None:
-        self._rows: pa.Table = judged.toArrow()
-        self._contract = contract
-        self._session = judged.sparkSession
+    def __init__(self, screened: DataFrame, judge: Judge) -> None:
+        self._contract = judge.contract
+        self._session = screened.sparkSession
+        self._rows = self._settled(screened.toArrow(), judge)
         self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
+
+    def _settled(self, screened: pa.Table, judge: Judge) -> pa.Table:
+        is_settled = pc.is_valid(screened["reasons"])
+        if pc.all(is_settled).as_py() in (True, None):
+            return screened
+        records = self._session.createDataFrame(screened.filter(pc.invert(is_settled)).select(ENVELOPE)).coalesce(1)
+        judged = judge.judge(records).toArrow()
+        return pa.concat_tables([screened.filter(is_settled), judged.cast(screened.schema)])
 
     @property
     def size(self) -> int:
@@ -103,9 +111,12 @@ class JudgedInMemory:
 class JudgedBySpark:
     """A large batch, cached by Spark; what fits into memory is collected part by part."""
 
-    def __init__(self, judged: DataFrame, contract: Contract, few: int) -> None:
-        self._rows = judged.persist()
-        self._contract = contract
+    def __init__(self, screened: DataFrame, judge: Judge, few: int) -> None:
+        self._screened = screened.persist()
+        self._judged = judge.judge(screened.where("reasons IS NULL").select(*ENVELOPE)).persist()
+        self._rows = screened.where("reasons IS NOT NULL").unionByName(self._judged)
+        self._judge = judge
+        self._contract = judge.contract
         self._few = few
         self._sizes: dict[bool, int] = {}
 
@@ -160,9 +171,16 @@ class JudgedBySpark:
             self._sizes = {row["is_accepted"]: row["size"] for row in sizes}
         return self._sizes
 
+    def collect(self) -> JudgedInMemory:
+        """The same in memory; this one is released."""
+        collected = JudgedInMemory(self._rows, self._judge)
+        self.release()
+        return collected
+
     def release(self) -> None:
         """Give the memory back."""
-        self._rows.unpersist()
+        self._judged.unpersist()
+        self._screened.unpersist()
 
 
 def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:

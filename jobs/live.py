@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
 from jobs.bronze import RECORD
@@ -20,19 +19,18 @@ from jobs.engine.evolve import evolve
 from jobs.engine.exceptions import StoppedByRuleError
 from jobs.engine.kafka import Pace, records
 from jobs.engine.newest import SnapshotWriter
-from jobs.engine.query import POOL, Query, Trigger, start
+from jobs.engine.query import POOL, Plan, Trigger
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.intake import IntakeWriter, quality
-from jobs.judged import ARRIVAL_DATE, ENVELOPE, Broken, Judged, JudgedBySpark, JudgedInMemory
+from jobs.judge import Judge
+from jobs.judged import ARRIVAL_DATE, Broken, Judged, JudgedBySpark, JudgedInMemory
 from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
-from quality.judgement import CORRUPT, reasons, reasons_of, rule_names
-from quality.protection import protect, protected_fields
-from quality.rules import Rule, is_any_broken
-from quality.suite import SEVERITIES
+from quality.judgement import rule_names
+from quality.rules import Rule
 from schemas import Contract
 
 # Above so many records, Spark is quicker at taking a batch apart than Arrow in one thread (docs/decisions/0010).
@@ -42,58 +40,6 @@ IN_MEMORY_RECORDS = 20_000
 BUSY_RECORDS = 2_000
 WAITS_PER_FRESHNESS = 5
 LOOKS_PER_WAIT = 10
-# Spark's default drops every comma from a decimal that is given as text: of "1,5" it makes 15.
-DECIMAL_POINT = "de-CH"
-"""A locale of decimal points and without commas."""
-RELEASED = "sluice-released"
-"""The header of a record that was refused and that an operator sends again: ``partition:offset`` of the first time."""
-
-
-def decode(arrived: DataFrame, contract: Contract) -> DataFrame:
-    """Decode records: adds ``text``, the value as text, and ``event``, a struct of the contract's schema."""
-    schema = StructType([*contract.spark_schema, StructField(CORRUPT, StringType())])
-    options = {"columnNameOfCorruptRecord": CORRUPT, "locale": DECIMAL_POINT}
-    text = F.col("value").cast("string")
-    return arrived.withColumn("text", text).withColumn("event", F.from_json(text, schema, options))
-
-
-def judge(decoded: DataFrame, contract: Contract, rules: Sequence[Rule], *, key: bytes) -> DataFrame:
-    """Judge decoded records against their contract and the rules of their suite, and protect what is personal.
-
-    Args:
-        decoded: as ``decode`` gives them.
-        contract: what the events should be.
-        rules: what else they should be.
-        key: of the pseudonyms.
-
-    Returns:
-        the columns of ``Judged``.
-    """
-    by_severity = {severity: [rule for rule in rules if rule.severity == severity] for severity in SEVERITIES}
-    record, event = F.col("record"), F.col("event")
-    # Rules name the columns of silver; the record's other columns must not stand beside them.
-    rows = decoded.select(
-        F.struct(*ENVELOPE, "text").alias("record"),
-        "event",
-        *(event[field.name].alias(field.name) for field in contract.fields),
-        *ORIGIN,
-    )
-    verdict = reasons(contract, by_severity["critical"], event=event, text=record["text"], arrival=record["timestamp"])
-    accepted = F.size("reasons") == 0
-    return rows.withColumn("reasons", verdict).select(
-        *(F.when(accepted, protect(field.name, field.protection, key)).alias(field.name) for field in contract.fields),
-        "reasons",
-        *(
-            F.when(accepted & is_any_broken(found), reasons_of(found, protected_fields(contract))).alias(name)
-            for name, found in (("marks", by_severity["warning"]), ("noted", by_severity["info"]))
-        ),
-        *ORIGIN,
-        *(F.when(~accepted, record[name]).alias(name) for name in ENVELOPE if name not in ORIGIN),
-        F.coalesce(F.exists(record["headers"], lambda header: header["key"] == RELEASED), F.lit(False)).alias(
-            "is_released"
-        ),
-        F.coalesce(F.octet_length(record["value"]), F.lit(0)).alias("bytes"),
-    )
 
 
 def silver_table(contract: Contract) -> Table:
@@ -128,8 +74,8 @@ def live(
     settings: Settings,
     trigger: Trigger,
     intake: IntakeWriter,
-) -> Query:
-    """Start the query that turns the events of one topic into silver, quarantine and gold.
+) -> Plan:
+    """Plan the query that turns the events of one topic into silver, quarantine and gold.
 
     Args:
         session: runs it.
@@ -139,34 +85,34 @@ def live(
         trigger: when micro-batches start.
         intake: counts for all queries of the application.
     """
-    write = LiveWriter(session, contract, rules, settings, intake)
+    judge = Judge(contract, rules, key=pseudonym_key(settings))
+    write = LiveWriter(session, judge, rules, settings, intake)
     wait = contract.freshness / WAITS_PER_FRESHNESS
     busy = min(BUSY_RECORDS, settings.max_offsets_per_trigger)
     pace = None if trigger.get("availableNow") else Pace(records=busy, longest=wait)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
-    # A refused record has no event time here, so it does not move the watermark.
+    # A record that may be refused has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
-    events = judge(decode(arrived, contract), contract, rules, key=pseudonym_key(settings)).withWatermark(
-        contract.event_time, delay
-    )
+    events = judge.screen(arrived).withWatermark(contract.event_time, delay)
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
-    return start(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
+    return Plan(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
 
 
 class LiveWriter:
-    """Deduplicates micro-batches of judged records and writes them to every table of their entity."""
+    """Deduplicates micro-batches of screened records and writes them to every table of their entity."""
 
     def __init__(
         self,
         session: SparkSession,
-        contract: Contract,
+        judge: Judge,
         rules: Sequence[Rule],
         settings: Settings,
         intake: IntakeWriter,
     ) -> None:
-        lake = settings.lake_url
+        lake, contract = settings.lake_url, judge.contract
         marts, snapshots = MARTS.get(contract.topic, ()), SNAPSHOTS.get(contract.topic, ())
         self._session = session
+        self._judge = judge
         self._contract = contract
         self._rules = tuple(rule_names(contract, rules))
         self._stopping = {rule.name for rule in rules if rule.stops}
@@ -231,9 +177,11 @@ class LiveWriter:
                 )
 
     def _hold(self, frame: DataFrame, batch: Batch) -> Judged:
-        if batch.records is not None and batch.records <= IN_MEMORY_RECORDS and self._weight.fits(batch.records):
-            return JudgedInMemory(frame, self._contract)
-        return JudgedBySpark(frame, self._contract, self._few)
+        are_few = batch.records <= IN_MEMORY_RECORDS
+        if are_few and self._weight.fits(batch.records):
+            return JudgedInMemory(frame, self._judge)
+        held = JudgedBySpark(frame, self._judge, self._few)
+        return held.collect() if are_few and held.size <= IN_MEMORY_BYTES else held
 
     def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:
         # Large writes go one after the other: each fills the processors and much of the memory by itself.

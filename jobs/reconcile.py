@@ -18,8 +18,9 @@ from jobs.engine.batch import EPOCH, MILLISECOND, Batch
 from jobs.engine.commit import Appender
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
+from jobs.judge import Judge
 from jobs.judged import silver_rows
-from jobs.live import decode, judge, query_name, silver_table
+from jobs.live import query_name, silver_table
 from jobs.marts import MARTS, Mart
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
@@ -128,7 +129,7 @@ def _events(
     first_day = (since - contract.ahead_tolerance).date()
     records = session.read.format("delta").load(EVENTS.url(settings.lake_url))
     records = records.where((F.col("topic") == contract.topic) & (F.col("arrival_date") >= F.lit(first_day)))
-    judged = judge(decode(records, contract), contract, rules, key=pseudonym_key(settings))
+    judged = Judge(contract, rules, key=pseudonym_key(settings)).judge(records)
     first = Window.partitionBy(contract.key).orderBy("offset", "partition")
     accepted = silver_rows(judged, contract)
     return accepted.withColumn("_place", F.row_number().over(first)).where("_place = 1").drop("_place")

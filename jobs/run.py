@@ -4,13 +4,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from pyspark.sql import SparkSession
 
 from jobs.bronze import bronze
 from jobs.engine.evolve import evolve
 from jobs.engine.progress import report
-from jobs.engine.query import Query, Trigger
+from jobs.engine.query import Plan, Trigger
 from jobs.engine.session import spark_session
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
 from jobs.live import live
@@ -32,19 +33,19 @@ class Definitions:
     rules: Mapping[str, Sequence[Rule]]
 
 
-Start = Callable[[SparkSession, Definitions, Settings, Trigger, str | None], Iterator[Query]]
+PlanJob = Callable[[SparkSession, Definitions, Settings, Trigger, str | None], Iterator[Plan]]
 
 
 def _bronze(
     session: SparkSession, definitions: Definitions, settings: Settings, trigger: Trigger, domain: str | None
-) -> Iterator[Query]:
+) -> Iterator[Plan]:
     # Whatever the domain: a query goes on from the offsets of all the topics that it had.
     yield bronze(session, definitions.contracts, settings, trigger)
 
 
 def _live(
     session: SparkSession, definitions: Definitions, settings: Settings, trigger: Trigger, domain: str | None
-) -> Iterator[Query]:
+) -> Iterator[Plan]:
     for mart in (INTAKE_BY_MINUTE, QUALITY_BY_MINUTE):
         evolve(session, mart.table, settings.lake_url)
     for table in (RELEASES, RESULTS, PARITY):
@@ -55,10 +56,13 @@ def _live(
             yield live(session, contract, definitions.rules[contract.topic], settings, trigger, intake)
 
 
-JOBS: dict[str, Start] = {"bronze": _bronze, "live": _live}
+JOBS: dict[str, PlanJob] = {"bronze": _bronze, "live": _live}
 """The jobs that `sluice run` knows, by name."""
 
-REPORT_EVERY = 1.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether a query has ended."""
+LOOKS_PER_REPORT = 3
+"""A report asks the JVM several questions about each query."""
 
 
 def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, available_now: bool = False) -> None:
@@ -80,12 +84,17 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
         signal.signal(signum, lambda *_: told_to_stop.set())
     session = spark_session(settings)
     trigger: Trigger = {"availableNow": True} if available_now else {}
-    queries = [query for name in names for query in JOBS[name](session, found, settings, trigger, domain)]
+    plans = [plan for name in names for plan in JOBS[name](session, found, settings, trigger, domain)]
+    # All at once: a query that runs takes the processors that planning the others needs.
+    queries = [plan.start() for plan in plans]
     done = all if available_now else any
     try:
-        while not told_to_stop.wait(REPORT_EVERY) and not done(not query.stream.isActive for query in queries):
-            for query in queries:
-                report(query.stream, settings)
+        for look in count():
+            if told_to_stop.wait(LOOK_EVERY) or done(not query.stream.isActive for query in queries):
+                break
+            if look % LOOKS_PER_REPORT == 0:
+                for query in queries:
+                    report(query.stream, settings)
     finally:
         failures = [failure for query in queries if (failure := query.stream.exception()) is not None]
         for query in queries:

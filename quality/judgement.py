@@ -39,8 +39,8 @@ def reasons(contract: Contract, rules: Sequence[Rule], *, event: Column, text: C
         F.array(_broken_rules(contract, event, text, arrival)),
         lambda found: F.when(F.size(found) > 0, found).otherwise(reasons_of(rules)),
     )
-    is_right = _is_right(contract, event, text, arrival) & ~is_any_broken(rules)
-    return F.when(is_right, _no_reasons()).otherwise(thorough[0])
+    right = is_right(contract, rules, event=event, text=text, arrival=arrival)
+    return F.when(right, _no_reasons()).otherwise(thorough[0])
 
 
 def reasons_of(rules: Sequence[Rule], hidden: Collection[str] = ()) -> Column:
@@ -72,11 +72,11 @@ def rule_column(reason: Column) -> Column:
     return F.substring_index(reason, VALUE, 1)
 
 
-def _is_right(contract: Contract, event: Column, text: Column, arrival: Column) -> Column:
+def is_right(contract: Contract, rules: Sequence[Rule], *, event: Column, text: Column, arrival: Column) -> Column:
     """Whether an event breaks no rule, without finding out which; nearly every event goes this way, so it is cheap.
 
     May be false or null for a right event, whose reasons then turn out to be none, but is not true for a wrong one
-    (but see ``_is_suspicious``).
+    (but see ``_is_suspicious``). Takes what ``reasons`` takes.
     """
     checks = [event[CORRUPT].isNull(), F.is_valid_utf8(text), event[contract.event_time] <= _limit(contract, arrival)]
     for field in contract.fields:
@@ -84,7 +84,7 @@ def _is_right(contract: Contract, event: Column, text: Column, arrival: Column) 
         checks += [_keeps_rules(field, value), ~_is_suspicious(field, value, text)]
         if field.is_array and field.fields:
             checks.append(F.forall(value, partial(_members_keep_rules, field)))
-    return reduce(and_, checks)
+    return reduce(and_, checks, ~is_any_broken(rules))
 
 
 def _members_keep_rules(field: ContractField, item: Column) -> Column:
@@ -146,14 +146,15 @@ def _other_type(field: ContractField, decoded: Column, text: Column, value: Colu
 def _is_suspicious(field: ContractField, decoded: Column, text: Column) -> Column:
     """Whether a value may have had another type in its text; cheap.
 
-    Where it says no, it is right, but for one case: a time that is not given as one, beside a nested member of the same
-    name that is.
+    Where it says no, it is right, but for one case: a text or time that is not given as one, beside a nested member of
+    the same name that is.
     """
     if isinstance(field.data_type, StringType):
         first = F.ascii(decoded)
         looks_like_number = first.between(ord("-"), ord("9"))
         looks_like_other = first.isin(ord("["), ord("{")) | decoded.isin("true", "false")
-        return F.coalesce(looks_like_number | looks_like_other, F.lit(False))
+        looks_otherwise = F.coalesce(looks_like_number | looks_like_other, F.lit(False))
+        return looks_otherwise & ~text.rlike(f'"{field.name}"\\s*:\\s*"')
     if (form := _form(field)) is not None:
         return decoded.isNotNull() & ~text.rlike(f'"{field.name}"\\s*:\\s*"{form}"')
     return F.lit(False)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.live import RELEASED
+from jobs.judge import RELEASED
 from jobs.quarantine import note_release, waiting
 from jobs.settings import Settings
 from schemas import Contract

@@ -158,7 +158,7 @@ def _start_broker(settings: Settings, progress: Progress) -> None:
 
 
 def _wait_for_jobs(settings: Settings, condition: Callable[[Settings], bool]) -> None:
-    supervision.wait_until(settings, stream.JOBS, lambda: condition(settings), timeout=900)
+    supervision.wait_until(settings, stream.JOBS, lambda: condition(settings), timeout=600)
 
 
 def _start_superset(settings: Settings, progress: Progress, tables: Event) -> None:
@@ -185,7 +185,7 @@ def _serve(settings: Settings, progress: Progress) -> None:
         supervision.start(settings, superset_server.WORKER, superset_server.BEAT)
 
 
-def _wait_for_data(settings: Settings, progress: Progress, timeout: float = 900) -> None:
+def _wait_for_data(settings: Settings, progress: Progress, timeout: float = 600) -> None:
     empty: dict[str, str] = {}
 
     def is_shown() -> bool:

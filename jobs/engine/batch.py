@@ -19,13 +19,13 @@ class Batch:
 
     ``watermark`` is the one that the batch was planned with: rows at or before it cannot arrive any more in later
     batches. A batch that runs again after a failure has the same id, input and watermark. ``records`` is how many
-    offsets of Kafka it spans, None where that is unknown, as it is in a query's first batch.
+    offsets of Kafka it spans, those included that Kafka deleted before the query's first batch.
     """
 
     query_id: str
     id: int
     watermark: dt.datetime
-    records: int | None = None
+    records: int = 0
 
     def application(self, table: str) -> str:
         """The application id under which this batch's query commits to a table (Delta's ``txn`` action)."""
@@ -44,11 +44,9 @@ def current_batch(session: SparkSession, batch_id: int) -> Batch:
     return Batch(query_id, batch_id, watermark, records=_records(execution))
 
 
-def _records(execution: Any) -> int | None:
+def _records(execution: Any) -> int:
     started, ends = execution.committedOffsets(), execution.availableOffsets()
-    if started.isEmpty():
-        return None
-    return offsets_between(_offsets(started), _offsets(ends))
+    return offsets_between({} if started.isEmpty() else _offsets(started), _offsets(ends))
 
 
 def _offsets(progress: Any) -> Offsets:

@@ -1,4 +1,4 @@
-"""Start a query, and stop it between two micro-batches."""
+"""Plan a query, start it, and stop it between two micro-batches."""
 
 import threading
 from collections.abc import Callable
@@ -42,22 +42,32 @@ class Query:
         self.stream.stop()
 
 
-def start(frame: DataFrame, name: str, write: Write, settings: Settings, trigger: Trigger) -> Query:
-    """Start a query that hands each micro-batch to ``write``, with its checkpoint in ``<lake>/_checkpoints/<name>``."""
-    writing, told_to_stop = threading.Lock(), threading.Event()
+@dataclass(frozen=True)
+class Plan:
+    """A query that can start: hands each micro-batch to ``write``, with its checkpoint in ``_checkpoints/<name>``."""
 
-    def write_unless_stopped(batch: DataFrame, batch_id: int) -> None:
-        with writing:
-            if told_to_stop.is_set():
-                raise StoppedError(f"{name} has been told to stop")
-            write(batch, batch_id)
+    frame: DataFrame
+    name: str
+    write: Write
+    settings: Settings
+    trigger: Trigger
 
-    writer = frame.writeStream.queryName(name).foreachBatch(write_unless_stopped)
-    writer = writer.option("checkpointLocation", f"{settings.lake_url}/_checkpoints/{name}")
-    arguments: dict[str, Any] = {"availableNow": True} if trigger.get("availableNow") else dict(trigger)
-    context = frame.sparkSession.sparkContext
-    # A pool of its own: the tasks of one query do not wait for those of another. Its thread inherits the property.
-    context.setLocalProperty(POOL, name)
-    stream = (writer.trigger(**arguments) if arguments else writer).start()
-    context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
-    return Query(stream, writing, told_to_stop)
+    def start(self) -> Query:
+        """Start it."""
+        writing, told_to_stop = threading.Lock(), threading.Event()
+
+        def write_unless_stopped(batch: DataFrame, batch_id: int) -> None:
+            with writing:
+                if told_to_stop.is_set():
+                    raise StoppedError(f"{self.name} has been told to stop")
+                self.write(batch, batch_id)
+
+        writer = self.frame.writeStream.queryName(self.name).foreachBatch(write_unless_stopped)
+        writer = writer.option("checkpointLocation", f"{self.settings.lake_url}/_checkpoints/{self.name}")
+        arguments: dict[str, Any] = {"availableNow": True} if self.trigger.get("availableNow") else dict(self.trigger)
+        context = self.frame.sparkSession.sparkContext
+        # A pool of its own: the tasks of one query do not wait for those of another. Its thread inherits the property.
+        context.setLocalProperty(POOL, self.name)
+        stream = (writer.trigger(**arguments) if arguments else writer).start()
+        context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
+        return Query(stream, writing, told_to_stop)

@@ -33,7 +33,7 @@ def test_a_batch_is_collected_only_if_it_fits_into_memory(
         for value in VALUES:
             kafka.send(orders.topic, value, key=b"key")
 
-    query = bronze(spark, [orders], broker, {"availableNow": True})
+    query = bronze(spark, [orders], broker, {"availableNow": True}).start()
     assert query.stream.awaitTermination(120)
 
     events = DeltaTable(EVENTS.url(broker.lake_url))

@@ -54,7 +54,7 @@ def run(spark: SparkSession, contract: Contract, settings: Settings, *events: di
     with producer(settings) as kafka:
         for event in events:
             kafka.send(contract.topic, json.dumps(event).encode())
-    query = live(spark, contract, (), settings, {"availableNow": True}, IntakeWriter(settings.lake_url))
+    query = live(spark, contract, (), settings, {"availableNow": True}, IntakeWriter(settings.lake_url)).start()
     assert query.stream.awaitTermination(120)
 
 

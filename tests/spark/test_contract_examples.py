@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pyspark.sql import DataFrame
 
-from jobs.live import decode, judge
+from jobs.judge import Judge
 from schemas import Contract, load_contracts
 
 Records = Callable[..., DataFrame]
@@ -29,10 +29,10 @@ def test_the_examples_are_a_right_event(contract: Contract, arrived: Records) ->
     fields = yaml.safe_load(contract.path.read_text())["schema"][0]["properties"]
     event = example(fields)
 
-    (judged,) = judge(decode(arrived(event), contract), contract, (), key=b"key").collect()
+    (judged,) = Judge(contract, (), key=b"key").judge(arrived(event)).collect()
 
     assert judged["reasons"] == [], json.dumps(event)
     assert [name for name in event if judged[name] is None] == []
     empty = {field["name"]: None for field in fields if not field["required"]}
-    (sparse,) = judge(decode(arrived(event | empty), contract), contract, (), key=b"key").collect()
+    (sparse,) = Judge(contract, (), key=b"key").judge(arrived(event | empty)).collect()
     assert sparse["reasons"] == []

@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame
 
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Deduplication, Sifted
+from jobs.judge import Judge
 from jobs.judged import JudgedBySpark, JudgedInMemory
-from jobs.live import decode, judge, silver_table
+from jobs.live import silver_table
 from schemas import Contract
 from tests.spark.conftest import Event
 
@@ -39,12 +40,9 @@ class Shop:
 
     def take(self, arrived: DataFrame, batch: Batch = BATCH, *, dies: bool = False) -> tuple[Sifted, list[int]]:
         """Sift a batch and commit it to silver; returns the offsets of what was kept."""
-        frame = judge(decode(arrived, self._contract), self._contract, (), key=b"key")
-        judged = (
-            JudgedInMemory(frame, self._contract)
-            if self._in_memory
-            else JudgedBySpark(frame, self._contract, few=1_000)
-        )
+        judge = Judge(self._contract, (), key=b"key")
+        frame = judge.screen(arrived)
+        judged = JudgedInMemory(frame, judge) if self._in_memory else JudgedBySpark(frame, judge, few=1_000)
         sifted = self._deduplication.sift(judged.arrivals(), batch)
         kept = judged.silver(sifted)
         assert isinstance(kept, pa.Table)

@@ -34,9 +34,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 def run(spark: SparkSession, settings: Settings) -> None:
     intake = IntakeWriter(settings.lake_url)
-    queries = [live(spark, contract, (), settings, {"availableNow": True}, intake) for contract in CONTRACTS]
-    queries.append(bronze(spark, CONTRACTS, settings, {"availableNow": True}))
-    for query in queries:
+    plans = [live(spark, contract, (), settings, {"availableNow": True}, intake) for contract in CONTRACTS]
+    plans.append(bronze(spark, CONTRACTS, settings, {"availableNow": True}))
+    for query in [plan.start() for plan in plans]:
         assert query.stream.awaitTermination(120)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame
 
-from jobs.live import decode, judge
+from jobs.judge import Judge
 from schemas import Contract
 from tests.spark.conftest import Event
 
@@ -14,9 +14,14 @@ LINE = {"product_id": "p-1", "category": "Books", "quantity": 2, "unit_price": "
 
 @pytest.fixture
 def reasons_for(arrived: Records, orders: Contract) -> Callable[..., list[list[str]]]:
+    judge = Judge(orders, (), key=b"key")
+
     def reasons(*values: Any) -> list[list[str]]:
-        judged = judge(decode(arrived(*values), orders), orders, (), key=b"key")
-        return [row["reasons"] for row in judged.orderBy("offset").collect()]
+        records = arrived(*values)
+        found = [row["reasons"] for row in judge.judge(records).orderBy("offset").collect()]
+        at_first_sight = [row["reasons"] for row in judge.screen(records).orderBy("offset").collect()]
+        assert all(seen is None or seen == thorough == [] for seen, thorough in zip(at_first_sight, found, strict=True))
+        return found
 
     return reasons
 
@@ -118,7 +123,7 @@ def test_all_reasons_are_given(reasons_for: Callable[..., list[list[str]]], even
 
 
 def test_a_refused_record_keeps_its_bytes_and_gives_no_field(arrived: Records, orders: Contract, event: Event) -> None:
-    judged = judge(decode(arrived(event(vendor_id=None), event()), orders), orders, (), key=b"key")
+    judged = Judge(orders, (), key=b"key").judge(arrived(event(vendor_id=None), event()))
 
     refused, accepted = judged.orderBy("offset").collect()
 

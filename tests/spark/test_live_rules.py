@@ -14,8 +14,9 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.engine.deduplicate import Sifted
 from jobs.engine.progress import report
 from jobs.intake import QUALITY_BY_MINUTE, IntakeWriter
+from jobs.judge import Judge
 from jobs.judged import JudgedBySpark, JudgedInMemory
-from jobs.live import decode, judge, live, quarantine_table, silver_table
+from jobs.live import live, quarantine_table, silver_table
 from jobs.settings import Settings
 from jobs.status import job_status
 from quality.judgement import rule_names
@@ -83,7 +84,7 @@ def send(contract: Contract, settings: Settings) -> None:
 
 def run(spark: SparkSession, contract: Contract, found: tuple[Rule, ...], settings: Settings) -> None:
     send(contract, settings)
-    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url))
+    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url)).start()
     assert query.stream.awaitTermination(120)
 
 
@@ -115,7 +116,7 @@ def test_a_rule_may_stop_the_job_before_anything_is_written(
 ) -> None:
     send(reviews, broker)
     stopping = rules([SHORT | {"on_failure": "stop"}])
-    query = live(spark, reviews, stopping, broker, {"availableNow": True}, IntakeWriter(broker.lake_url))
+    query = live(spark, reviews, stopping, broker, {"availableNow": True}, IntakeWriter(broker.lake_url)).start()
     with pytest.raises(StreamingQueryException, match=r"2 records of marketplace.reviews break the rule 'value_len"):
         query.stream.awaitTermination(120)
     report(query.stream, broker)
@@ -128,18 +129,19 @@ def test_a_rule_may_stop_the_job_before_anything_is_written(
     assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 0
 
     # Once the rule is mended, the job goes on where it stopped.
-    query = live(spark, reviews, (), broker, {"availableNow": True}, IntakeWriter(broker.lake_url))
+    query = live(spark, reviews, (), broker, {"availableNow": True}, IntakeWriter(broker.lake_url)).start()
     assert query.stream.awaitTermination(120)
     assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 4
 
 
 def test_both_ways_to_hold_a_batch_count_alike(spark: SparkSession, reviews: Contract) -> None:
     values = [json.dumps(event).encode() for event in EVENTS]
-    judged = judge(decode(records(spark, reviews, values), reviews), reviews, RULES, key=b"key")
+    judge = Judge(reviews, RULES, key=b"key")
+    screened = judge.screen(records(spark, reviews, values))
 
-    in_memory = JudgedInMemory(judged, reviews).broken_rules()
+    in_memory = JudgedInMemory(screened, judge).broken_rules()
 
-    assert in_memory == JudgedBySpark(judged, reviews, few=10).broken_rules()
+    assert in_memory == JudgedBySpark(screened, judge, few=10).broken_rules()
     assert in_memory["marked"] == {LENGTH: 2}
 
 
@@ -148,9 +150,8 @@ def test_a_large_batch_collects_what_is_small_in_it(
 ) -> None:
     monkeypatch.setattr("jobs.judged.IN_MEMORY_BYTES", 1_000)
     values = [json.dumps(review(0)).encode(), b"x" * 2_000]
-    judged = JudgedBySpark(
-        judge(decode(records(spark, reviews, values), reviews), reviews, (), key=b"key"), reviews, 10
-    )
+    judge = Judge(reviews, (), key=b"key")
+    judged = JudgedBySpark(judge.screen(records(spark, reviews, values)), judge, 10)
     is_new = np.array([True, False])
     sifted = Sifted(judged.arrivals(), is_new, ~is_new & False)
 

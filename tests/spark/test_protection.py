@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.live import decode, judge
+from jobs.judge import Judge
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
 from quality.protection import protect
@@ -67,7 +67,7 @@ def test_events_are_judged_as_they_came_and_enter_protected(spark: SparkSession)
     schema = "key binary, value binary, headers array<struct<key: string, value: binary>>, topic string, partition int"
     arrived = spark.createDataFrame([record], f"{schema}, offset long").selectExpr("*", "current_timestamp() timestamp")
 
-    (row,) = judge(decode(arrived, customers), customers, suite, key=KEY).collect()
+    (row,) = Judge(customers, suite, key=KEY).judge(arrived).collect()
 
     assert row["reasons"] == []
     assert row["customer_id"] == hmac.new(KEY, b"customer-1", hashlib.sha256).hexdigest()
@@ -76,7 +76,7 @@ def test_events_are_judged_as_they_came_and_enter_protected(spark: SparkSession)
 
 
 def test_every_entity_gives_a_customer_the_same_pseudonym(arrived: Records, orders: Contract, event: Event) -> None:
-    (first, second) = judge(decode(arrived(event(), event(event_id="other")), orders), orders, (), key=KEY).collect()
+    (first, second) = Judge(orders, (), key=KEY).judge(arrived(event(), event(event_id="other"))).collect()
 
     assert first["customer_id"] == second["customer_id"] == hmac.new(KEY, b"customer-1", hashlib.sha256).hexdigest()
 

@@ -13,7 +13,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.intake import INTAKE_BY_MINUTE, IntakeWriter
-from jobs.live import RELEASED, live, quarantine_table, silver_table
+from jobs.judge import RELEASED
+from jobs.live import live, quarantine_table, silver_table
 from jobs.marts.marketplace import SALES_BY_MINUTE
 from jobs.quarantine import RELEASES, newest_records, summarize
 from jobs.settings import Settings
@@ -50,7 +51,7 @@ def send(contract: Contract, settings: Settings, *events: dict[str, Any]) -> Non
 
 
 def run(spark: SparkSession, contract: Contract, settings: Settings, found: tuple[Rule, ...] = ()) -> None:
-    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url))
+    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url)).start()
     assert query.stream.awaitTermination(120)
 
 

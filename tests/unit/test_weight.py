@@ -1,11 +1,9 @@
-from jobs.engine.weight import IN_MEMORY_BYTES, Weight
+from jobs.engine.weight import IN_MEMORY_BYTES, LARGEST_RECORD_BYTES, Weight
 
 
-def test_nothing_is_known_of_the_first_batch() -> None:
-    weight = Weight()
-
-    assert not weight.fits(1)
-    assert weight.fits(0)
+def test_the_records_of_the_first_batch_may_be_as_large_as_kafka_takes_them() -> None:
+    assert Weight().fits(IN_MEMORY_BYTES // LARGEST_RECORD_BYTES)
+    assert not Weight().fits(IN_MEMORY_BYTES // LARGEST_RECORD_BYTES + 1)
 
 
 def test_records_are_expected_to_be_as_large_as_those_before() -> None:
