@@ -1,0 +1,41 @@
+"""The command line `sluice`."""
+
+import sys
+
+import typer
+
+from jobs.cli import definitions, lake, quarantine, stream, system
+from jobs.engine.exceptions import IncompatibleTableError
+from schemas import DefinitionError
+from stack.exceptions import StackError
+
+app = typer.Typer(
+    name="sluice",
+    help="Kafka events to live dashboards: Spark keeps Delta tables, Superset shows them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+COMMANDS = (
+    *(system.up, system.down, system.logs, system.status),
+    *(stream.run, stream.produce, stream.incident),
+    definitions.check,
+    *(lake.validate, lake.reconcile, lake.maintain, lake.forget),
+)
+for command in COMMANDS:
+    app.command()(command)
+
+of_quarantine = typer.Typer(no_args_is_help=True, help="Show what was refused and why; send it again.")
+of_quarantine.command("list")(quarantine.list_)
+of_quarantine.command()(quarantine.show)
+of_quarantine.command()(quarantine.release)
+app.add_typer(of_quarantine, name="quarantine")
+
+
+def main() -> None:
+    """Run the command line; what a user must mend is told without a traceback."""
+    try:
+        app()
+    except (StackError, DefinitionError, IncompatibleTableError) as error:
+        sys.exit(f"sluice: {error}")

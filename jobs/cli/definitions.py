@@ -1,0 +1,54 @@
+"""The command that checks definitions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from jobs.cli.output import counted
+from jobs.settings import settings
+from schemas import DefinitionError, Problem, broken_promises, earlier_contracts, load_contracts, load_files
+
+
+def check(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(exists=True, help="Contracts and suites; default: all that ship.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Refuse what breaks this earlier version: a git revision or a folder."),
+    ] = None,
+) -> None:
+    """Check contracts and suites; prints `file:line: what is wrong and how to mend it`, ends with 1 if anything is."""
+    from jobs.engine.session import spark_session
+    from jobs.tables import table_schemas
+    from quality.suite import load_suite_files, load_suites
+    from quality.suite_check import SparkCheck, check_expectation
+
+    problems: Sequence[Problem] = ()
+    try:
+        contracts, files = load_contracts(), _definitions(paths or [])
+        checked = load_files(files["contract"]) if paths else contracts
+        tables = table_schemas(contracts)
+        checks = (check_expectation, SparkCheck(lambda: spark_session(settings(), name="sluice-check"), tables))
+        suites = load_suite_files(files["suite"], tables, checks) if paths else load_suites(tables, checks=checks)
+        if against is not None:
+            problems = list(broken_promises(earlier_contracts(against), checked, whole=not paths))
+    except DefinitionError as error:
+        problems = error.problems
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{counted(len(checked), 'contract')} and {counted(len(suites), 'suite')} are right.")
+
+
+def _definitions(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The YAML files at or below some paths: suites, whose folder is a layer of the lake, and contracts."""
+    from jobs.engine.table import Layer
+
+    found: dict[str, list[Path]] = {"contract": [], "suite": []}
+    for file in [file for path in paths for file in (sorted(path.rglob("*.yaml")) if path.is_dir() else [path])]:
+        found["suite" if file.resolve().parent.name in get_args(Layer) else "contract"].append(file)
+    return found
