@@ -8,7 +8,7 @@ from stack.demo.message import Event
 from stack.demo.payments import give_back, pay
 from stack.demo.people import Customer, Customers
 from stack.demo.shop import INVENTORY_TOPIC, VENDORS_TOPIC, Product, Shop
-from stack.demo.world import DAY, HOUR, Process, World, moment
+from stack.demo.world import DAY, HOUR, Process, World, timestamp
 
 CLICKS, ORDERS, PAYMENTS = "marketplace.clickstream", "marketplace.orders", "marketplace.payments"
 CUSTOMERS, REVIEWS = "marketplace.customers", "marketplace.reviews"
@@ -130,8 +130,8 @@ class Marketplace:
             "vendor_id": lines[0].product.vendor.vendor_id,
             "country": customer.country if customer else "DE",
             "channel": channel,
-            "placed_at": moment(self._world.now),
-            "deliver_by": moment(self._world.now + self._world.lasts(PROMISED)),
+            "placed_at": timestamp(self._world.now),
+            "deliver_by": timestamp(self._world.now + self._world.lasts(PROMISED)),
             "lines": [
                 {
                     "product_id": line.product.product_id,

@@ -39,7 +39,6 @@ def simulate(
     topics: Collection[str] = TOPICS,
     seed: int | None = None,
     pace: float = 1,
-    steady: bool = False,
     disorder: Disorder | None = None,
     incidents: Incidents | None = None,
 ) -> Iterator[Message]:
@@ -51,7 +50,6 @@ def simulate(
         topics: those whose messages are wanted.
         seed: makes everything repeatable; without it, identities never repeat between runs.
         pace: how many times faster than in life orders and trips live.
-        steady: whether it is as busy at every hour.
         disorder: how much arrives late, twice or broken.
         incidents: what goes wrong; may be added to while messages are taken.
     """
@@ -68,7 +66,7 @@ def simulate(
         rare=(*marketplace.RARE, *travel.RARE),
     )
     run = f"{chance.getrandbits(32):08x}"
-    world = World(environment, chance, outbox, incidents, run=run, pace=pace, steady=steady)
+    world = World(environment, chance, outbox, incidents, run=run, pace=pace)
     marketplace.Marketplace(world, rate * OF_MARKETPLACE)
     travel.Travel(world, rate * (1 - OF_MARKETPLACE))
     while True:

@@ -31,7 +31,6 @@ class World:
         incidents: what goes on.
         run: part of every identity, so that two runs never share one.
         pace: how many times faster than in life orders and trips live; visits do not.
-        steady: whether there are as many visitors at every hour.
     """
 
     def __init__(
@@ -43,15 +42,13 @@ class World:
         *,
         run: str,
         pace: float,
-        steady: bool,
     ) -> None:
         self.chance = chance
-        self.run = run
+        self._run = run
         self._environment = environment
         self._outbox = outbox
         self._incidents = incidents
         self._pace = pace
-        self._steady = steady
         self._counts: Counter[str] = Counter()
 
     @property
@@ -66,14 +63,14 @@ class World:
     def identity(self, kind: str) -> str:
         """A new identity, such as ``order-0f3a-17``."""
         self._counts[kind] += 1
-        return f"{kind}-{self.run}-{self._counts[kind]}"
+        return f"{kind}-{self._run}-{self._counts[kind]}"
 
     def emit(self, topic: str, event_type: str, fields: Event) -> None:
         """Let an event happen now; fields without a value are left out."""
         event = {
             "event_id": self.identity(topic),
             "event_type": event_type,
-            "event_time": moment(self.now),
+            "event_time": timestamp(self.now),
         }
         event.update((name, value) for name, value in fields.items() if value is not None)
         self._outbox.put(topic, event)
@@ -97,13 +94,13 @@ class World:
     def visitors(self, rate: float, visit: Callable[[], Process]) -> Process:
         """Visits for ever, ``rate`` a second on average."""
         while True:
-            busy = 1.0 if self._steady else rhythm(self.now)
+            busy = rhythm(self.now)
             if self.goes_on("traffic_spike"):
                 busy *= SPIKE
             yield self.moment(1 / (rate * busy))
             self.begin(visit())
 
 
-def moment(at: float) -> str:
+def timestamp(at: float) -> str:
     """A moment in seconds since 1970 as events have it."""
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds")
