@@ -1,10 +1,11 @@
 """Send events to Kafka: demo traffic, or the rows of a file."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -12,14 +13,70 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 
 from jobs.settings import Settings
 from schemas import Contract
 from stack.demo import SHARES, Incident, Incidents, Kind, Message, simulate
 from stack.exceptions import StackError
 
+UNANSWERED = 1_000
+"""Messages on their way at the same time."""
+LONGEST_ANSWER = 180.0
+"""Seconds; the client itself gives a message up after 120."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at the incidents that were asked for."""
+
+Headers: TypeAlias = Iterable[tuple[str, bytes]]
+
+
+class Sender:
+    """Sends messages, and waits for Kafka to have taken them: else a queue without end would hide that it does not.
+
+    Args:
+        kafka: sends them.
+    """
+
+    def __init__(self, kafka: KafkaProducer) -> None:
+        self._kafka = kafka
+        self._unanswered: list[Any] = []
+
+    def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        """Send a message.
+
+        Raises:
+            StackError: it is too large, or Kafka did not take one of the last messages.
+        """
+        try:
+            answer = self._kafka.send(topic, key=key, value=value, headers=list(headers))
+        except KafkaError as error:
+            raise StackError(f"This message cannot be sent to {topic}: {error}") from error
+        self._unanswered.append(answer)
+        if len(self._unanswered) >= UNANSWERED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for what has been sent.
+
+        Raises:
+            StackError: Kafka did not take one of the messages.
+        """
+        try:
+            for answer in self._unanswered:
+                answer.get(timeout=LONGEST_ANSWER)
+        except KafkaError as error:
+            raise StackError(f"Kafka did not take a message: {error}") from error
+        finally:
+            self._unanswered.clear()
+
+
+@contextmanager
+def sender(settings: Settings) -> Iterator[Sender]:
+    """A sender that keeps order and loses nothing; everything is settled at the end."""
+    with producer(settings) as kafka:
+        sending = Sender(kafka)
+        yield sending
+        sending.settle()
 
 
 def producer(settings: Settings) -> KafkaProducer:
@@ -56,6 +113,9 @@ def produce_traffic(
 
     Returns:
         the number of messages sent.
+
+    Raises:
+        StackError: Kafka did not take a message.
     """
     begin = time.time()
     start = begin - history if history and _are_empty(topics, settings) else begin
@@ -64,7 +124,7 @@ def produce_traffic(
     of_all = rate / sum(SHARES[topic] for topic in topics)
     traffic = simulate(rate=of_all, start=start, topics=topics, seed=seed, pace=pace, incidents=incidents)
     sent, looked = 0, 0.0
-    with producer(settings) as kafka:
+    with sender(settings) as kafka:
         for message in _in_real_time(traffic):
             if message.at > end:
                 break
@@ -112,7 +172,7 @@ def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: fl
         the number of messages sent.
 
     Raises:
-        StackError: the file's format is not known, or it lacks a required field.
+        StackError: the file's format is not known, it lacks a required field, or Kafka did not take a row.
     """
     rows = _read(path)
     missing = [field.name for field in contract.fields if field.required and field.name not in rows.column_names]
@@ -123,7 +183,7 @@ def produce_file(path: Path, contract: Contract, settings: Settings, *, rate: fl
     names = [field.name for field in contract.fields if field.name in rows.column_names]
     begin = time.time()
     sent = 0
-    with producer(settings) as kafka:
+    with sender(settings) as kafka:
         for batch in rows.select(names).to_batches(max_chunksize=1_000):
             for row in batch.to_pylist():
                 if rate:

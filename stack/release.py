@@ -7,7 +7,7 @@ from jobs.judge import RELEASED
 from jobs.quarantine import note_release, waiting
 from jobs.settings import Settings
 from schemas import Contract
-from stack.produce import producer
+from stack.produce import sender
 
 COLUMNS = ("key", "value", "headers", "partition", "offset")
 
@@ -27,17 +27,14 @@ def release(contract: Contract, settings: Settings, *, rule: str | None = None) 
         the number of records that were sent.
 
     Raises:
-        KafkaError: a record was not taken; those before it are noted as released.
+        StackError: Kafka did not take a record; those before it are noted as released.
     """
     released = 0
-    with producer(settings) as kafka:
+    with sender(settings) as kafka:
         for rows in waiting(contract, settings.lake_url, COLUMNS, rule=rule):
-            sent = [
-                kafka.send(contract.topic, key=_key(row), value=row["value"], headers=list(_headers(row)))
-                for row in rows.to_pylist()
-            ]
-            for answer in sent:
-                answer.get(timeout=60)
+            for row in rows.to_pylist():
+                kafka.send(contract.topic, key=_key(row), value=row["value"], headers=_headers(row))
+            kafka.settle()
             note_release(contract, rows, settings.lake_url)
             released += rows.num_rows
     return released

@@ -33,8 +33,8 @@ def shipment(number: int, **changes: object) -> str:
     )
 
 
-def sluice(checkout: Path, settings: Settings, *arguments: str) -> str:
-    """Run the command line of a checkout."""
+def sluice(checkout: Path, settings: Settings, *arguments: str, succeeds: bool = True) -> str:
+    """Run the command line of a checkout; returns what it prints, errors included if it is to fail."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(checkout),
@@ -45,8 +45,8 @@ def sluice(checkout: Path, settings: Settings, *arguments: str) -> str:
     }
     command = [sys.executable, "-m", "jobs.cli", *arguments]
     finished = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return finished.stdout
+    assert (finished.returncode == 0) == succeeds, finished.stderr[-3000:]
+    return finished.stdout if succeeds else finished.stderr
 
 
 def test_a_new_stream_needs_three_files_and_no_code(tmp_path: Path) -> None:
@@ -73,6 +73,7 @@ def test_a_new_stream_needs_three_files_and_no_code(tmp_path: Path) -> None:
             shipment(5, cost="-1"),
         ]
         events.write_text("\n".join(lines))
+        assert f"no demo traffic of {TOPIC}" in sluice(checkout, settings, "produce", TOPIC, succeeds=False)
         sluice(checkout, settings, "produce", TOPIC, "--file", str(events))
         sluice(checkout, settings, "run", "live", "--domain", "marketplace", "--available-now")
         refused = sluice(checkout, settings, "quarantine", "show", TOPIC)

@@ -7,7 +7,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from stack.produce import producer
+from stack.produce import sender
 from tests.stack import retail
 from tests.stack.pipeline import TOPIC, Jobs, Lake, running_broker
 
@@ -26,7 +26,7 @@ def lake(lines: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Itera
     # One partition keeps the year in its order: ten minutes of lateness are a few rows here, not half a million.
     with running_broker(home, partitions=1) as settings, Jobs(settings) as jobs:
         jobs.start()
-        with producer(settings) as kafka:
+        with sender(settings) as kafka:
             for event in retail.order_events(lines):
                 kafka.send(TOPIC, key=event["order_id"].encode(), value=orjson.dumps(event))
         lake = Lake(settings.lake_url)
