@@ -6,6 +6,7 @@ records, and what is left in doubt is judged apart.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -52,10 +53,10 @@ class Judge:
         record, event = F.col("record"), F.col("event")
         # Rules name the columns of silver; the record's other columns must not stand beside them.
         self._fields = [record, event, *(event[f.name].alias(f.name) for f in contract.fields), *map(F.col, ORIGIN)]
-        judged = {"event": event, "text": record["text"], "arrival": record["timestamp"]}
-        critical = by_severity["critical"]
-        self._screened = F.when(is_right(contract, critical, **judged), F.array().cast("array<string>"))
-        self._reasons = reasons(contract, critical, **judged)
+        self._critical = by_severity["critical"]
+        self._judged = {"event": event, "text": record["text"], "arrival": record["timestamp"]}
+        right = is_right(contract, self._critical, **self._judged)
+        self._screened = F.when(right, F.array().cast("array<string>"))
         accepted = F.coalesce(F.size("reasons") == 0, F.lit(False))
         self._verdict = [
             *(F.when(accepted, protect(f.name, f.protection, key)).alias(f.name) for f in contract.fields),
@@ -79,6 +80,11 @@ class Judge:
     def screen(self, records: DataFrame) -> DataFrame:
         """The same for records that are right at first sight; the ``reasons`` of all others are null."""
         return self._with_verdict(records, self._screened)
+
+    @cached_property
+    def _reasons(self) -> Column:
+        # Not before a record is in doubt: of a dozen topics it takes many seconds, which would delay the first event.
+        return reasons(self.contract, self._critical, **self._judged)
 
     def _with_verdict(self, records: DataFrame, verdict: Column) -> DataFrame:
         fields = records.select(*self._texts).select(*self._events).select(*self._fields)

@@ -132,11 +132,11 @@ class Traffic:
 @contextmanager
 def maintained(settings: Settings) -> Iterator[None]:
     """Maintain the lake without a pause."""
-    done = threading.Event()
+    done, contracts = threading.Event(), load_contracts()
 
     def go_on() -> None:
         while not done.is_set():
-            list(maintain(load_contracts(), settings))
+            list(maintain(contracts, settings))
 
     with ThreadPoolExecutor(1) as thread:
         maintenance = thread.submit(go_on)
