@@ -70,8 +70,9 @@ format: environment ## format the code and mend what can be mended
 	$(RUN) ruff format .
 
 .PHONY: docs
-docs: environment ## write the pages that come from declarations
+docs: environment ## write the pages and datasets that come from declarations
 	@$(RUN) jobs.marts_page
+	$(RUN) jobs.datasets
 
 .PHONY: lock
 lock: environment ## choose the newest versions that our requirements allow, with hashes

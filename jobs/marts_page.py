@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
+from jobs.marts import MARTS, SNAPSHOTS, Mart, Metric, Snapshot
 from jobs.marts.snapshot import UPDATED_AT
 from jobs.settings import CHECKOUT
 from schemas import Contract, load_contracts
@@ -34,7 +34,8 @@ def snapshot_section(snapshot: Snapshot, contract: Contract) -> str:
     rows = [f"| `{name}` | {text} | | |" for name, text in snapshot.keys.items()]
     rows += [f"| `{a.name}` | {a.description} | {a.unit} | `{_escaped(a.formula)}` |" for a in snapshot.attributes]
     rows += [f"| `{UPDATED_AT}` | When the newest event happened, UTC. | | |"]
-    return _section(snapshot.name, f"{snapshot.description} From `{contract.topic}`, {_freshness(contract)}.", rows)
+    about = f"{snapshot.description} From `{contract.topic}`, {_freshness(contract)}."
+    return _section(snapshot.name, about, rows, snapshot.metrics)
 
 
 def mart_section(mart: Mart, contract: Contract) -> str:
@@ -44,12 +45,18 @@ def mart_section(mart: Mart, contract: Contract) -> str:
     rows = [f"| `{name}` | {text} | | |" for name, text in {**window, **mart.dimensions}.items()]
     rows += [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in mart.measures]
     about = f"{mart.description} From `{contract.topic}`, {_freshness(contract)}; {lateness}."
-    return _section(mart.name, about, rows)
+    return _section(mart.name, about, rows, mart.metrics)
 
 
-def _section(name: str, about: str, rows: Sequence[str]) -> str:
-    head = "| column | what it is | unit | formula |\n| --- | --- | --- | --- |\n"
-    return f"\n## gold.{name}\n\n{about}\n\n{head}" + "\n".join(rows) + "\n"
+def _section(name: str, about: str, rows: Sequence[str], metrics: Sequence[Metric]) -> str:
+    figures = [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in metrics]
+    section = f"\n## gold.{name}\n\n{about}\n\n{_table('column', rows)}"
+    return section + (f"\n{_table('metric of any rows', figures)}" if figures else "")
+
+
+def _table(first: str, rows: Sequence[str]) -> str:
+    head = f"| {first} | what it is | unit | formula |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(rows) + "\n"
 
 
 def _freshness(contract: Contract) -> str:

@@ -6,6 +6,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from jobs.marts.mart import Mart, Measure
+from jobs.marts.metric import Metric
 from jobs.marts.snapshot import Attribute, Snapshot
 
 
@@ -23,4 +24,4 @@ MARTS: dict[str, tuple[Mart, ...]] = _declared("MARTS")
 SNAPSHOTS: dict[str, tuple[Snapshot, ...]] = _declared("SNAPSHOTS")
 """The snapshots that each topic's events keep up to date."""
 
-__all__ = ["MARTS", "SNAPSHOTS", "Attribute", "Mart", "Measure", "Snapshot"]
+__all__ = ["MARTS", "SNAPSHOTS", "Attribute", "Mart", "Measure", "Metric", "Snapshot"]

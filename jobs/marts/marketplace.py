@@ -7,7 +7,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, LongType
 
-from jobs.marts.mart import MONEY, Mart, Measure, counted, summed
+from jobs.marts.mart import Mart, counted, highest, lowest, summed
+from jobs.marts.metric import Metric, ratio
 
 CURRENCY = "currency of the marketplace"
 SECONDS = DecimalType(38, 3)
@@ -154,6 +155,9 @@ def fulfilment_facts(events: DataFrame) -> DataFrame:
     )
 
 
+MEAN_ORDER = ratio("average_order_value", "gross", "orders", CURRENCY, "Gross sales per order placed.")
+
+
 def _pulse(name: str, window: str, width: dt.timedelta, every: str) -> Mart:
     return Mart(
         name=name,
@@ -167,6 +171,15 @@ def _pulse(name: str, window: str, width: dt.timedelta, every: str) -> Mart:
             summed("gross", "value", PLACED, CURRENCY, "Value of the orders placed, before discounts."),
         ),
         facts=order_facts,
+        metrics=(
+            MEAN_ORDER,
+            Metric(
+                "events_per_second",
+                f"AVG(events) / {width.total_seconds():.0f}",
+                "events/s",
+                "Mean over the windows that had any event.",
+            ),
+        ),
     )
 
 
@@ -184,6 +197,13 @@ SOLD = (
     summed("refunds", "value - discount", RETURNED, CURRENCY, "What customers get back for the orders returned."),
 )
 
+SALES_METRICS = (
+    MEAN_ORDER,
+    ratio("cancellation_rate", "cancelled", "orders", "share", "Orders cancelled per order placed in the same period."),
+    ratio("return_rate", "returned", "orders", "share", "Orders returned per order placed in the same period."),
+    ratio("discount_rate", "discount", "gross", "share", "Discounts as a share of gross sales."),
+)
+
 SALES_BY_MINUTE = Mart(
     name="marketplace_sales_by_minute",
     description="Sales of the marketplace per minute of event time, vendor, category, country and channel.",
@@ -197,21 +217,19 @@ SALES_BY_MINUTE = Mart(
     },
     measures=(
         *SOLD,
-        Measure(
+        lowest(
             "order_value_min",
-            f"min(value) filter (where {PLACED})",
-            MONEY,
+            "value",
+            PLACED,
             CURRENCY,
             "Lowest value of an order placed; empty without orders.",
-            merge="min",
         ),
-        Measure(
+        highest(
             "order_value_max",
-            f"max(value) filter (where {PLACED})",
-            MONEY,
+            "value",
+            PLACED,
             CURRENCY,
             "Highest value of an order placed; empty without orders.",
-            merge="max",
         ),
         summed(
             "order_value_sum_of_squares",
@@ -223,6 +241,16 @@ SALES_BY_MINUTE = Mart(
         ),
     ),
     facts=category_facts,
+    metrics=(
+        *SALES_METRICS,
+        Metric(
+            "order_value_deviation",
+            "SQRT(GREATEST(0, CAST(SUM(order_value_sum_of_squares) AS DOUBLE) / NULLIF(SUM(orders), 0) "
+            "- POWER(CAST(SUM(gross) AS DOUBLE) / NULLIF(SUM(orders), 0), 2)))",
+            CURRENCY,
+            "Standard deviation of the values of the orders placed.",
+        ),
+    ),
 )
 
 VENDORS_BY_DAY = Mart(
@@ -238,6 +266,10 @@ VENDORS_BY_DAY = Mart(
         counted("late", "is_late", "orders", "Orders delivered later than promised."),
     ),
     facts=order_facts,
+    metrics=(
+        *SALES_METRICS,
+        ratio("late_share", "late", "delivered", "share", "Orders delivered late, of those delivered."),
+    ),
 )
 
 PRODUCTS_BY_DAY = Mart(
@@ -259,6 +291,10 @@ PRODUCTS_BY_DAY = Mart(
         summed("refunds", "value - discount", RETURNED, CURRENCY, "What customers get back for the units returned."),
     ),
     facts=product_facts,
+    metrics=(
+        ratio("average_price", "gross", "units", CURRENCY, "Mean price of a unit, before discounts."),
+        ratio("return_rate", "returned_units", "units", "share", "Units returned per unit ordered in the same period."),
+    ),
 )
 
 FULFILMENT_BY_MINUTE = Mart(
@@ -288,24 +324,29 @@ FULFILMENT_BY_MINUTE = Mart(
             "Time from order to delivery, summed over the orders delivered.",
             data_type=SECONDS,
         ),
-        Measure(
+        highest(
             "ship_seconds_max",
-            "max(seconds) filter (where event_type = 'shipped')",
-            SECONDS,
+            "seconds",
+            "event_type = 'shipped'",
             "s",
             "Longest time from order to shipment; empty without shipments.",
-            merge="max",
+            data_type=SECONDS,
         ),
-        Measure(
+        highest(
             "deliver_seconds_max",
-            "max(seconds) filter (where event_type = 'delivered')",
-            SECONDS,
+            "seconds",
+            "event_type = 'delivered'",
             "s",
             "Longest time from order to delivery; empty without deliveries.",
-            merge="max",
+            data_type=SECONDS,
         ),
     ),
     facts=fulfilment_facts,
+    metrics=(
+        ratio("mean_ship_seconds", "ship_seconds", "shipped", "s", "Mean time from order to shipment."),
+        ratio("mean_deliver_seconds", "deliver_seconds", "delivered", "s", "Mean time from order to delivery."),
+        ratio("late_share", "late", "promised", "share", "Orders delivered late, of those with a promise."),
+    ),
 )
 
 MARTS = {

@@ -1,16 +1,17 @@
 """The declaration of a mart: its grain, its measures and how they are computed from events."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, DecimalType, LongType, StringType, StructType, TimestampType
+from pyspark.sql.types import DataType, DecimalType, LongType, StringType, StructField, StructType, TimestampType
 
 from jobs.engine.table import Layer, Table, column
+from jobs.marts.metric import Metric
 
 MONEY = DecimalType(38, 4)
 
@@ -54,12 +55,32 @@ def summed(
     return Measure(name, f"coalesce(sum({value}) filter (where {condition}), 0)", data_type, unit, description)
 
 
+def lowest(
+    name: str, value: str, condition: str, unit: str, description: str, *, data_type: DataType = MONEY
+) -> Measure:
+    """The lowest value over the facts that meet a condition; null without one."""
+    return Measure(name, f"min({value}) filter (where {condition})", data_type, unit, description, merge="min")
+
+
+def highest(
+    name: str, value: str, condition: str, unit: str, description: str, *, data_type: DataType = MONEY
+) -> Measure:
+    """The highest value over the facts that meet a condition; null without one."""
+    return Measure(name, f"max({value}) filter (where {condition})", data_type, unit, description, merge="max")
+
+
+def shown_table(layer: Layer, name: str, columns: Sequence[StructField], description: str) -> Table:
+    """A table that dashboards read many times a second, so that its log is short; it has few files."""
+    schema = StructType(list(columns))
+    return Table(layer, name, schema, description, history="10 minutes", checkpoint_every=10)
+
+
 @dataclass(frozen=True)
 class Mart:
     """A gold table with one row per window and dimensions.
 
     ``facts`` is a pure function from valid events to the rows that the measures are computed over; it gives at least
-    the window's start and the dimensions.
+    the window's start and the dimensions. ``metrics`` are for those who read the table.
     """
 
     name: str
@@ -69,6 +90,7 @@ class Mart:
     dimensions: dict[str, str]
     measures: tuple[Measure, ...]
     facts: Callable[[DataFrame], DataFrame]
+    metrics: tuple[Metric, ...] = ()
     layer: Layer = "gold"
 
     @property
@@ -79,15 +101,7 @@ class Mart:
             *(column(name, StringType(), description) for name, description in self.dimensions.items()),
             *(column(m.name, m.data_type, f"{m.description} Unit: {m.unit}.") for m in self.measures),
         ]
-        return Table(
-            layer=self.layer,
-            name=self.name,
-            schema=StructType(columns),
-            description=self.description,
-            # Dashboards read a mart many times a second, and it has few files.
-            history="10 minutes",
-            checkpoint_every=10,
-        )
+        return shown_table(self.layer, self.name, columns, self.description)
 
     def measure(self, events: DataFrame) -> DataFrame:
         """Compute the measures of some events: one row per window and dimensions, with the table's columns in order."""

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.marts.mart import Mart, counted, summed
+from jobs.marts.metric import Metric, ratio
 
 NONE = "none"
 STEPS = {
@@ -60,6 +61,16 @@ def payments_by_minute(domain: str, business: str) -> Mart:
             ),
         ),
         facts=payment_facts,
+        metrics=(
+            Metric(
+                "success_rate",
+                "CAST(SUM(authorized) AS DOUBLE) / NULLIF(SUM(authorized) + SUM(failed), 0)",
+                "share",
+                "Payments reserved, of those tried.",
+            ),
+            ratio("refund_rate", "refunded", "captured", "share", "Payments given back per payment collected."),
+            ratio("chargeback_rate", "charged_back", "captured", "share", "Payments taken back per payment collected."),
+        ),
     )
 
 

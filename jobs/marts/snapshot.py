@@ -6,9 +6,11 @@ from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, StringType, StructType, TimestampType
+from pyspark.sql.types import DataType, StringType, TimestampType
 
 from jobs.engine.table import Layer, Table, column
+from jobs.marts.mart import shown_table
+from jobs.marts.metric import Metric
 
 UPDATED_AT = "updated_at"
 
@@ -29,7 +31,7 @@ class Snapshot:
     """A gold table with one row per thing: what the newest event about it says.
 
     ``facts`` is a pure function from valid events to those that say something; it gives at least the keys,
-    ``updated_at``, which is the event time, and the event's ``offset``.
+    ``updated_at``, which is the event time, and the event's ``offset``. ``metrics`` are for those who read the table.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Snapshot:
     keys: Mapping[str, str]
     attributes: tuple[Attribute, ...]
     facts: Callable[[DataFrame], DataFrame]
+    metrics: tuple[Metric, ...] = ()
     layer: Layer = "gold"
 
     @property
@@ -47,22 +50,11 @@ class Snapshot:
             *(column(a.name, a.data_type, f"{a.description} Unit: {a.unit}.") for a in self.attributes),
             column(UPDATED_AT, TimestampType(), "When the newest event happened, UTC."),
         ]
-        return Table(
-            layer=self.layer,
-            name=self.name,
-            schema=StructType(columns),
-            description=self.description,
-            # As with marts: it is read many times a second, and has one file.
-            history="10 minutes",
-            checkpoint_every=10,
-        )
+        return shown_table(self.layer, self.name, columns, self.description)
 
     def measure(self, events: DataFrame) -> DataFrame:
         """What the newest of some events say: one row per thing, with the table's columns in order."""
-        attributes = [
-            F.expr(f"cast({a.formula} as {a.data_type.simpleString()})").alias(a.name) for a in self.attributes
-        ]
-        facts = self.facts(events).select(*self.keys, *attributes, UPDATED_AT, "offset")
+        facts = self.facts(events).select(*self.keys, *self._attributes, UPDATED_AT, "offset")
         said = F.struct(*(attribute.name for attribute in self.attributes), UPDATED_AT)
         newest = F.max_by(said, F.struct(UPDATED_AT, "offset")).alias("newest")
         return facts.groupBy(*self.keys).agg(newest).select(*self.keys, "newest.*")

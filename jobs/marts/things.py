@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DecimalType, LongType, StringType
 
+from jobs.marts.metric import Metric
 from jobs.marts.snapshot import UPDATED_AT, Attribute, Snapshot
 
 
@@ -34,6 +35,12 @@ INVENTORY_NOW = Snapshot(
         ),
     ),
     facts=newest_facts,
+    metrics=(
+        Metric("products", "COUNT(*)", "products", "Products."),
+        Metric("units_in_stock", "SUM(stock)", "units", "Units in stock, those set aside included."),
+        Metric("units_available", "SUM(available)", "units", "Units that can be ordered."),
+        Metric("low_products", "COUNT(*) FILTER (WHERE is_low)", "products", "Products with low stock."),
+    ),
 )
 
 VENDORS_NOW = Snapshot(
@@ -61,6 +68,12 @@ VENDORS_NOW = Snapshot(
         ),
     ),
     facts=newest_facts,
+    metrics=(
+        Metric("vendors", "COUNT(*)", "vendors", "Vendors."),
+        Metric("open_vendors", "COUNT(*) FILTER (WHERE is_open)", "vendors", "Vendors who sell."),
+        Metric("mean_commission_rate", "AVG(commission_rate)", "share", "Mean of what the marketplace keeps."),
+        Metric("total_monthly_goal", "SUM(monthly_goal)", "currency of the marketplace", "Goals of all vendors."),
+    ),
 )
 
 SNAPSHOTS = {"marketplace.inventory": (INVENTORY_NOW,), "marketplace.vendors": (VENDORS_NOW,)}

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
 
 from jobs.marts.mart import Mart, counted, summed
+from jobs.marts.metric import ratio
 
 CURRENCY = "currency of the travel business"
 TRIP = {
@@ -66,6 +67,10 @@ BOOKINGS_BY_MINUTE = Mart(
         counted("completed", "event_type = 'completed'", "bookings", "Trips that are over."),
     ),
     facts=booking_facts,
+    metrics=(
+        ratio("average_booking_value", "revenue", "bookings", CURRENCY, "Revenue per trip booked."),
+        ratio("cancellation_rate", "cancelled", "bookings", "share", "Bookings cancelled per trip booked."),
+    ),
 )
 
 SEARCHES_BY_MINUTE = Mart(
@@ -81,6 +86,10 @@ SEARCHES_BY_MINUTE = Mart(
         counted("booked", "event_type = 'selected' and is_booked", "bookings", "Offers selected and booked."),
     ),
     facts=search_facts,
+    metrics=(
+        ratio("selection_rate", "selections", "searches", "share", "Offers selected per search."),
+        ratio("conversion", "booked", "searches", "share", "Offers booked per search."),
+    ),
 )
 
 MARTS = {"travel.bookings": (BOOKINGS_BY_MINUTE,), "travel.searches": (SEARCHES_BY_MINUTE,)}

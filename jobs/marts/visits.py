@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
 
 from jobs.marts.mart import Mart, counted, summed
+from jobs.marts.metric import ratio
 
 STARS = range(1, 6)
 
@@ -50,6 +51,11 @@ FUNNEL_BY_MINUTE = Mart(
         counted("purchases", "event_type = 'purchase'", "orders", "Visits that ended with an order."),
     ),
     facts=click_facts,
+    metrics=(
+        ratio("cart_rate", "carts", "views", "share", "Products put into a cart, of those looked at."),
+        ratio("checkout_rate", "checkouts", "carts", "share", "Visits at the checkout per product in a cart."),
+        ratio("conversion", "purchases", "views", "share", "Visits that ended with an order per product looked at."),
+    ),
 )
 
 RATINGS_BY_DAY = Mart(
@@ -74,6 +80,7 @@ RATINGS_BY_DAY = Mart(
         ),
     ),
     facts=review_facts,
+    metrics=(ratio("mean_rating", "stars", "reviews", "stars", "Mean rating, 1 to 5 stars."),),
 )
 
 MARTS = {"marketplace.clickstream": (FUNNEL_BY_MINUTE,), "marketplace.reviews": (RATINGS_BY_DAY,)}

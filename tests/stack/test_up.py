@@ -3,10 +3,13 @@
 import json
 import smtplib
 import stat
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from mailbox import Maildir
+from typing import Any
 
 import pyarrow.compute as pc
+import pytest
 import requests
 
 from stack import credentials, supervision
@@ -15,6 +18,7 @@ from tests.stack.pipeline import eventually
 
 SILVER = "silver/marketplace_orders"
 PULSE = "gold/marketplace_pulse_by_second"
+Ask = Callable[..., Any]
 
 
 def events_in_gold(system: System) -> int:
@@ -35,16 +39,40 @@ def test_everything_runs_and_the_dashboard_answers_the_generated_user(system: Sy
     assert answer.ok, answer.text
 
 
-def test_superset_sees_every_table_of_gold(system: System):
+@pytest.fixture
+def ask(system: System) -> Iterator[Ask]:
+    """Asks Superset's API as the administrator."""
     superset = system.credentials["superset"]
     api = f"{superset['url']}/api/v1"
-    login = superset["users"]["admin"] | {"provider": "db"}
-    token = requests.post(f"{api}/security/login", json=login, timeout=30).json()["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    (lake,) = requests.get(f"{api}/database/", headers=headers, timeout=30).json()["result"]
-    address = f"{api}/database/{lake['id']}/tables/?q=(force:!t,schema_name:gold)"
+    with requests.Session() as session:
+        login = superset["users"]["admin"] | {"provider": "db"}
+        token = session.post(f"{api}/security/login", json=login, timeout=30).json()["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
 
-    tables = requests.get(address, headers=headers, timeout=30).json()["result"]
+        def result_of(path: str, body: dict[str, Any] | None = None) -> Any:
+            answer = session.post(f"{api}/{path}", json=body, timeout=60) if body else session.get(f"{api}/{path}")
+            assert answer.ok, answer.text
+            return answer.json()["result"]
+
+        yield result_of
+
+
+def test_every_metric_of_every_dataset_is_a_figure(ask: Ask):
+    datasets = ask("dataset/?q=(page_size:100)")
+    assert len(datasets) >= 17
+    for dataset in datasets:
+        metrics = [metric["metric_name"] for metric in ask(f"dataset/{dataset['id']}")["metrics"]]
+        source = {"id": dataset["id"], "type": "table"}
+        (found,) = ask("chart/data", {"datasource": source, "queries": [{"metrics": metrics, "row_limit": 1}]})
+
+        assert found["error"] is None, (dataset["table_name"], found["error"])
+        assert set(found["data"][0]) == set(metrics)
+
+
+def test_superset_sees_every_table_of_gold(system: System, ask: Ask):
+    (lake,) = ask("database/")
+
+    tables = ask(f"database/{lake['id']}/tables/?q=(force:!t,schema_name:gold)")
 
     assert {table["value"] for table in tables} == {
         table.name for table in system.settings.home.joinpath("lake", "gold").iterdir()
