@@ -70,9 +70,10 @@ def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
 
 @dataclass
 class Jobs:
-    """`sluice run bronze live` as a process group of its own."""
+    """`sluice run bronze live` as a process group of its own; ``live`` of one domain, or of all."""
 
     settings: Settings
+    domain: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -95,9 +96,12 @@ class Jobs:
             **self.environment,
             **environment,
         }
+        command = [sys.executable, "-m", "jobs.cli", "run", "bronze", "live"]
+        if self.domain:
+            command += ["--domain", self.domain]
         with (self.settings.home / "jobs.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jobs.cli", "run", "bronze", "live"],
+                command,
                 env=variables,
                 stdout=log,
                 stderr=log,

@@ -131,11 +131,12 @@ class Traffic:
 
 @contextmanager
 def maintained(settings: Settings) -> Iterator[None]:
-    """Maintain the lake without a pause."""
+    """Maintain the lake again and again."""
     done, contracts = threading.Event(), load_contracts()
 
     def go_on() -> None:
-        while not done.is_set():
+        # Jobs yield to other processes: without a pause they would hardly run.
+        while not done.wait(5):
             list(maintain(contracts, settings))
 
     with ThreadPoolExecutor(1) as thread:
@@ -179,7 +180,7 @@ def kill_in_the_spark_writer(jobs: Jobs, lake: Lake) -> None:
 
 def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
     chance = random.Random(4)
-    with running_broker(tmp_path) as settings, producer(settings) as kafka, Jobs(settings) as jobs:
+    with running_broker(tmp_path) as settings, producer(settings) as kafka, Jobs(settings, "marketplace") as jobs:
         lake, traffic = Lake(settings.lake_url), Traffic(kafka)
 
         # A first batch moves the watermark, so that what is an hour late from here on is late for certain.

@@ -222,7 +222,7 @@ def test_hostile_records_are_refused_with_the_right_reason_and_the_rest_enters(t
     choose = random.Random(20260301)
     expected: list[tuple[str, ...]] = []
     right: list[str] = []
-    with running_broker(tmp_path, partitions=1) as settings, Jobs(settings) as jobs:
+    with running_broker(tmp_path, partitions=1) as settings, Jobs(settings, "marketplace") as jobs:
         jobs.start()
         with sender(settings) as kafka:
             for number, (value, reasons) in enumerate(records(choose)):

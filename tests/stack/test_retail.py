@@ -24,7 +24,7 @@ def lake(lines: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The lake after every row has been produced and taken in, while the jobs ran."""
     home: Path = tmp_path_factory.mktemp("retail")
     # One partition keeps the year in its order: ten minutes of lateness are a few rows here, not half a million.
-    with running_broker(home, partitions=1) as settings, Jobs(settings) as jobs:
+    with running_broker(home, partitions=1) as settings, Jobs(settings, "marketplace") as jobs:
         jobs.start()
         with sender(settings) as kafka:
             for event in retail.order_events(lines):
