@@ -132,6 +132,7 @@ def test_down_and_up_again_goes_on_where_it_stopped(system: System):
     system.sluice("up")
     eventually(lambda: events_in_gold(system) > gold, what="gold grows again", seconds=120)
     assert system.credentials["superset"]["users"]["admin"]["password"] == password
+    # Gold goes first.
+    eventually(lambda: system.lake.count(SILVER) > silver, what="silver grows again", seconds=60)
     identifiers = system.lake.table(SILVER, ["event_id"])["event_id"]
-    assert len(identifiers) > silver
     assert pc.count_distinct(identifiers).as_py() == len(identifiers)
