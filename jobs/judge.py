@@ -24,6 +24,8 @@ ENVELOPE = tuple(field.name for field in RECORD)
 # Spark's default drops every comma from a decimal that is given as text: of "1,5" it makes 15.
 DECIMAL_POINT = "de-CH"
 """A locale of decimal points and without commas."""
+STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
+"""By default Spark takes more than JSON."""
 RELEASED = "sluice-released"
 """The header of a record that was refused and that an operator sends again: ``partition:offset`` of the first time."""
 
@@ -43,7 +45,7 @@ class Judge:
         self.contract = contract
         by_severity = {severity: [rule for rule in rules if rule.severity == severity] for severity in SEVERITIES}
         schema = StructType([*contract.spark_schema, StructField(CORRUPT, StringType())])
-        options = {"columnNameOfCorruptRecord": CORRUPT, "locale": DECIMAL_POINT}
+        options = {"columnNameOfCorruptRecord": CORRUPT, "locale": DECIMAL_POINT, **STRICT}
         self._texts = [*map(F.col, ENVELOPE), F.col("value").cast("string").alias("text")]
         self._events = [
             F.struct(*ENVELOPE, "text").alias("record"),

@@ -19,6 +19,7 @@ NOT_JSON = "not_json: the value is not JSON"
 NOT_AN_OBJECT = "not_an_object: the value is JSON but no object"
 WRONG_INSIDE = "wrong_type: a value inside a field"
 DATE = r"\d{4}-\d{2}-\d{2}"
+ESCAPED_NAME = r'\\u[0-9a-fA-F]{4}[^"]*+"\s*+:'
 
 
 def reasons(contract: Contract, rules: Sequence[Rule], *, event: Column, text: Column, arrival: Column) -> Column:
@@ -75,8 +76,8 @@ def rule_column(reason: Column) -> Column:
 def is_right(contract: Contract, rules: Sequence[Rule], *, event: Column, text: Column, arrival: Column) -> Column:
     """Whether an event breaks no rule, without finding out which; nearly every event goes this way, so it is cheap.
 
-    May be false or null for a right event, whose reasons then turn out to be none, but is not true for a wrong one
-    (but see ``_is_suspicious``). Takes what ``reasons`` takes.
+    May be false or null for a right event, whose reasons then turn out to be none, but is not true for a wrong one.
+    Takes what ``reasons`` takes.
     """
     checks = [event[CORRUPT].isNull(), F.is_valid_utf8(text), event[contract.event_time] <= _limit(contract, arrival)]
     for field in contract.fields:
@@ -139,25 +140,25 @@ def _other_type(field: ContractField, decoded: Column, text: Column, value: Colu
     is_other = _token_type(value, field) != "STRING"
     if (form := _form(field)) is not None:
         is_other = is_other | ~given.rlike(f"^{form}$")
-    is_other = _is_suspicious(field, decoded, text) & is_other
+    # An object that has a name twice cannot be looked into; the decoder takes the last.
+    is_other = _is_suspicious(field, decoded, text) & F.coalesce(is_other, F.lit(True))
     return F.when(is_other, _reason("wrong_type", field.name, F.coalesce(given, decoded.cast("string"))))
 
 
 def _is_suspicious(field: ContractField, decoded: Column, text: Column) -> Column:
-    """Whether a value may have had another type in its text; cheap.
-
-    Where it says no, it is right, but for one case: a text or time that is not given as one, beside a nested member of
-    the same name that is.
-    """
-    if isinstance(field.data_type, StringType):
-        first = F.ascii(decoded)
-        looks_like_number = first.between(ord("-"), ord("9"))
-        looks_like_other = first.isin(ord("["), ord("{")) | decoded.isin("true", "false")
-        looks_otherwise = F.coalesce(looks_like_number | looks_like_other, F.lit(False))
-        return looks_otherwise & ~text.rlike(f'"{field.name}"\\s*:\\s*"')
-    if (form := _form(field)) is not None:
-        return decoded.isNotNull() & ~text.rlike(f'"{field.name}"\\s*:\\s*"{form}"')
-    return F.lit(False)
+    """Whether a value may have had another type in its text; cheap, and where it says no, it is right."""
+    form = _form(field)
+    if form is None and not isinstance(field.data_type, StringType):
+        return F.lit(False)
+    # Some member of that name, maybe a nested one, is given otherwise; or an escape spells the name.
+    quoted = f'"{form}"' if form else '"'
+    is_otherwise = text.rlike(rf'"{field.name}"\s*+:\s*+(?!{quoted})|{ESCAPED_NAME}')
+    if form:
+        return decoded.isNotNull() & is_otherwise
+    first = F.ascii(decoded)
+    looks_like_number = first.between(ord("-"), ord("9"))
+    looks_like_other = first.isin(ord("["), ord("{")) | decoded.isin("true", "false")
+    return F.coalesce(looks_like_number | looks_like_other, F.lit(False)) & is_otherwise
 
 
 def _form(field: ContractField) -> str | None:

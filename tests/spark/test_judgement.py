@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,12 @@ LINE = {"product_id": "p-1", "category": "Books", "quantity": 2, "unit_price": "
 
 
 @pytest.fixture
-def reasons_for(arrived: Records, orders: Contract) -> Callable[..., list[list[str]]]:
-    judge = Judge(orders, (), key=b"key")
+def judge(orders: Contract) -> Judge:
+    return Judge(orders, (), key=b"key")
 
+
+@pytest.fixture
+def reasons_for(arrived: Records, judge: Judge) -> Callable[..., list[list[str]]]:
     def reasons(*values: Any) -> list[list[str]]:
         records = arrived(*values)
         found = [row["reasons"] for row in judge.judge(records).orderBy("offset").collect()]
@@ -85,7 +89,43 @@ def test_a_wrong_type_is_refused(reasons_for: Callable[..., list[list[str]]], ev
 
 
 def test_digits_in_a_string_are_no_wrong_type(reasons_for: Callable[..., list[list[str]]], event: Event) -> None:
-    assert reasons_for(event(event_id="7", order_id="-1", vendor_id="true", country="{}")) == [[]]
+    nested = event(vendor_id="7", note={"vendor_id": 7, "event_time": 2026})
+
+    assert reasons_for(event(event_id="7", order_id="-1", vendor_id="true", country="{}"), nested) == [[], []]
+
+
+def test_a_wrong_type_beside_a_right_one_of_the_same_name_is_refused(
+    reasons_for: Callable[..., list[list[str]]], event: Event
+) -> None:
+    nested = event(vendor_id=5, note={"vendor_id": "a"})
+    time = event(event_time="2026", note={"event_time": event()["event_time"]})
+    text = json.dumps(event(vendor_id=5))
+    escaped = text.replace("vendor_id", "vendor\\u005fid").replace("{", '{"note": {"vendor_id": "a"}, ', 1)
+    twice = text.replace("{", '{"vendor_id": "a", ', 1)
+
+    verdicts = reasons_for(nested, time, escaped.encode(), twice.encode())
+
+    number = ["wrong_type: vendor_id (5)"]
+    assert verdicts == [number, ["wrong_type: event_time (2026)"], number, number]
+
+
+def test_nearly_json_is_refused(reasons_for: Callable[..., list[list[str]]], event: Event) -> None:
+    text = json.dumps(event())
+    single_quoted = text.replace('"vendor_id"', "'vendor_id'")
+    no_number = json.dumps(event(lines=[{**LINE, "quantity": float("nan")}]))
+
+    verdicts = reasons_for(single_quoted.encode(), no_number.encode(), text.replace(":", "=").encode())
+
+    assert verdicts == [["not_json: the value is not JSON"]] * 3
+
+
+def test_a_right_event_is_not_in_doubt(arrived: Records, judge: Judge, event: Event) -> None:
+    # Otherwise every event is judged twice, and nothing but the time it takes would show it.
+    digits = event(event_id="7f4ac1b6", order_id="1", vendor_id="-", customer_id="0")
+
+    screened = judge.screen(arrived(event(), digits, event(note="hello"))).collect()
+
+    assert [row["reasons"] for row in screened] == [[]] * 3
 
 
 def test_a_broken_rule_is_refused_with_field_and_value(
