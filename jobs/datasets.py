@@ -10,10 +10,11 @@ import yaml
 from pyspark.sql.types import DataType, DecimalType
 
 from jobs.marts import MARTS, SNAPSHOTS, Mart, Measure, Metric, Snapshot
+from jobs.marts.snapshot import UPDATED_AT
 from jobs.settings import CHECKOUT
 
 DATASETS = CHECKOUT / "superset" / "assets" / "datasets" / "Lake"
-DATABASE = "7f4ac1b6-05d0-561c-ae23-04cbcb2ccc0d"
+DATABASE = str(yaml.safe_load((DATASETS.parents[1] / "databases" / "Lake.yaml").read_text())["uuid"])
 CERTIFICATION = {
     "certification": {"certified_by": "Sluice", "details": "Computed from Kafka, every event exactly once."}
 }
@@ -21,13 +22,19 @@ CURRENCY = {"symbol": "EUR", "symbolPosition": "prefix"}
 TYPES = {"timestamp": "TIMESTAMP WITH TIME ZONE", "string": "VARCHAR"}
 """DuckDB's names of Spark's types, where they differ from Spark's in capitals."""
 LABELS = {
-    "five_seconds": "Five seconds",
     "gross": "Gross sales",
     "net": "Net sales",
-    "cancelled": "Cancelled",
     "order_value_min": "Smallest order",
     "order_value_max": "Largest order",
-    "order_value_deviation": "Standard deviation of order values",
+    "order_value_stddev": "Standard deviation of order values",
+    "late": "Late deliveries",
+    "late_share": "Share of late deliveries",
+    "ship_seconds": "Total time to ship (s)",
+    "ship_seconds_max": "Longest time to ship (s)",
+    "mean_ship_seconds": "Mean time to ship (s)",
+    "deliver_seconds": "Total time to deliver (s)",
+    "deliver_seconds_max": "Longest time to deliver (s)",
+    "mean_deliver_seconds": "Mean time to deliver (s)",
     "is_low": "Is stock low?",
     "is_open": "Is it open?",
     "stars_1": "1 star",
@@ -57,7 +64,7 @@ def label(name: str) -> str:
 
 
 def _dataset(gold: Mart | Snapshot, path: Path) -> dict[str, Any]:
-    time = gold.window if isinstance(gold, Mart) else "updated_at"
+    time = gold.window if isinstance(gold, Mart) else UPDATED_AT
     merged = [_metric_of(measure) for measure in gold.measures] if isinstance(gold, Mart) else []
     return {
         "table_name": gold.name,
@@ -107,12 +114,10 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def _format(metric: Metric) -> str:
-    """How a figure is written, in d3's language: shares as percentages, means with decimals, sums without."""
+    """How a figure is written, in d3's language: shares as percentages, sums without decimals, all others with."""
     if metric.unit == "share":
         return ".1%"
-    if "/" in metric.formula:
-        return ",.1f" if metric.unit == "events/s" else ",.2f"
-    return ",.0f"
+    return ",.0f" if metric.formula.startswith(("SUM(", "COUNT(")) else ",.2f"
 
 
 def _columns(gold: Mart | Snapshot) -> Iterator[dict[str, Any]]:

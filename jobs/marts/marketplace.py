@@ -244,7 +244,7 @@ SALES_BY_MINUTE = Mart(
     metrics=(
         *SALES_METRICS,
         Metric(
-            "order_value_deviation",
+            "order_value_stddev",
             "SQRT(GREATEST(0, CAST(SUM(order_value_sum_of_squares) AS DOUBLE) / NULLIF(SUM(orders), 0) "
             "- POWER(CAST(SUM(gross) AS DOUBLE) / NULLIF(SUM(orders), 0), 2)))",
             CURRENCY,
