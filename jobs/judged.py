@@ -66,12 +66,12 @@ class JudgedInMemory:
         self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
 
     def _settled(self, screened: pa.Table, judge: Judge) -> pa.Table:
-        is_settled = pc.is_valid(screened["reasons"])
-        if pc.all(is_settled).as_py() in (True, None):
+        doubtful = screened.filter(pc.is_null(screened["reasons"]))
+        if not doubtful:
             return screened
-        records = self._session.createDataFrame(screened.filter(pc.invert(is_settled)).select(ENVELOPE)).coalesce(1)
-        judged = judge.judge(records).toArrow()
-        return pa.concat_tables([screened.filter(is_settled), judged.cast(screened.schema)])
+        records = self._session.createDataFrame(doubtful.select(ENVELOPE)).coalesce(1)
+        settled = screened.filter(pc.is_valid(screened["reasons"]))
+        return pa.concat_tables([settled, judge.judge(records).toArrow().cast(screened.schema)])
 
     @property
     def size(self) -> int:
