@@ -26,35 +26,41 @@ def empty_charts(settings: Settings) -> dict[str, str]:
         requests.RequestException: Superset does not answer.
     """
     base = _base(settings)
-    with _session(settings) as session:
-        charts = _get(session, f"{base}/api/v1/dashboard/{FIRST}/charts")
-        reasons = {chart["slice_name"]: _why_empty(session, base, chart["id"]) for chart in charts}
+    with session(settings) as api:
+        charts = _get(api, f"{base}/api/v1/dashboard/{FIRST}/charts")
+        reasons = {chart["slice_name"]: _why_empty(api, base, chart["id"]) for chart in charts}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _session(settings: Settings) -> requests.Session:
+def session(settings: Settings) -> requests.Session:
+    """A session of the administrator with Superset's API.
+
+    Raises:
+        StackError: Superset refuses the generated password.
+        requests.RequestException: Superset does not answer.
+    """
     admin = credentials.read(settings)["superset"]["users"]["admin"]
-    session = requests.Session()
-    answer = session.post(f"{_base(settings)}/api/v1/security/login", json=admin | {"provider": "db"}, timeout=60)
+    opened = requests.Session()
+    answer = opened.post(f"{_base(settings)}/api/v1/security/login", json=admin | {"provider": "db"}, timeout=60)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         raise StackError(
             f"Superset refuses the password of {admin['username']!r} in {credentials.path(settings)}. "
             "If you changed it in Superset, change it there too."
         )
     answer.raise_for_status()
-    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    return session
+    opened.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    return opened
 
 
-def _get(session: requests.Session, address: str) -> list[dict[str, Any]]:
-    answer = session.get(address, params={"q": "(page_size:100)"}, timeout=30)
+def _get(api: requests.Session, address: str) -> list[dict[str, Any]]:
+    answer = api.get(address, params={"q": "(page_size:100)"}, timeout=30)
     answer.raise_for_status()
     found: list[dict[str, Any]] = answer.json()["result"]
     return found
 
 
-def _why_empty(session: requests.Session, base: str, chart: int) -> str | None:
-    answer = session.get(f"{base}/api/v1/chart/{chart}/data/", timeout=60)
+def _why_empty(api: requests.Session, base: str, chart: int) -> str | None:
+    answer = api.get(f"{base}/api/v1/chart/{chart}/data/", timeout=60)
     if not answer.ok:
         return f"{answer.status_code} {answer.text.strip()[:300]}"
     rows = [row for result in answer.json()["result"] for row in result["data"]]
