@@ -19,7 +19,7 @@ from jobs.reconcile import committed_watermark
 from jobs.settings import CHECKOUT, Settings
 from schemas import load_contracts
 from stack.demo import TOPICS, Disorder, Ledger, simulate
-from stack.demo.message import Event
+from stack.demo.message import Event, Message
 from stack.produce import sender
 from stack.supervision import variables_of
 from tests.scale import scaled
@@ -28,7 +28,6 @@ from tests.stack.truth import TRUTH, Cell, cells
 
 RATE = scaled(small=8, full=200)
 KILLS = scaled(small=1, full=2)
-# So few that what is half an hour late is late for certain, whichever batch it is in; so many that it takes minutes.
 RECORDS_PER_BATCH = 25 * RATE
 DISORDER = Disorder(duplicated=0.02, late=0.05, too_late=0.004, malformed=0.005)
 HOUR = 3600.0
@@ -37,7 +36,7 @@ CONTRACTS = {contract.topic: contract for contract in load_contracts()}
 
 def test_every_table_equals_the_ledger(tmp_path: Path) -> None:
     chance = random.Random(5)
-    ledger = Ledger()
+    ledger, watermarks = Ledger(), Watermarks()
     with running_broker(tmp_path) as settings, Jobs(settings) as jobs:
         lake = Lake(settings.lake_url)
         start = time.time() - HOUR
@@ -46,6 +45,9 @@ def test_every_table_equals_the_ledger(tmp_path: Path) -> None:
             for message in simulate(rate=RATE, start=start, seed=7, pace=200, disorder=DISORDER):
                 if message.at > start + HOUR:
                     break
+                if message.fate == "late" and not watermarks.have_passed(message):
+                    continue
+                watermarks.follow(message)
                 kafka.send(message.topic, key=message.key, value=message.value)
                 ledger.enter(message)
         produced = sum(fates.total() for fates in ledger.counts.values())
@@ -77,6 +79,27 @@ def test_every_table_equals_the_ledger(tmp_path: Path) -> None:
             assert mended or not late or mart.width > dt.timedelta(minutes=1), mart.name
             assert_mart_is_true(lake, mart, [*ledger.events[topic], *mended])
     assert reconcile(settings, start) == 0
+
+
+class Watermarks:
+    """How far the watermark of each topic is at least, in whichever batches the jobs take the records."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, list[dt.datetime]] = {}
+
+    def follow(self, message: Message) -> None:
+        """A record is sent."""
+        newest = self._newest.setdefault(message.topic, [EPOCH])
+        newest.append(max(newest[-1], event_time(message)) if message.fate == "accepted" else newest[-1])
+
+    def have_passed(self, message: Message) -> bool:
+        """Whether an event is late for certain: what came two batches before is in an earlier batch than it."""
+        newest = self._newest.get(message.topic, [EPOCH])[: -2 * RECORDS_PER_BATCH]
+        return bool(newest) and event_time(message) < newest[-1] - CONTRACTS[message.topic].watermark_delay
+
+
+def event_time(message: Message) -> dt.datetime:
+    return dt.datetime.fromisoformat(message.event["event_time"])
 
 
 def go_on(lake: Lake, jobs: Jobs) -> None:
