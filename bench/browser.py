@@ -73,13 +73,14 @@ def is_installed() -> bool:
 class Dashboard:
     """One dashboard in one browser window, logged in."""
 
-    def __init__(self, driver: WebDriver, address: str, path: str) -> None:
+    def __init__(self, driver: WebDriver, address: str, slug: str) -> None:
         self._driver = driver
         self._address = address
-        self._path = path
+        self._path = _path(slug)
 
-    def load(self) -> float:
-        """Load the dashboard's address; returns the seconds until every chart was drawn."""
+    def load(self, slug: str = "") -> float:
+        """Load the dashboard's address, or that of another; returns the seconds until every chart was drawn."""
+        self._path = _path(slug) if slug else self._path
         self._driver.get(f"{self._address}{self._path}")
         return self._seconds_until_drawn()
 
@@ -140,22 +141,26 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(superset: dict[str, Any], slug: str = "live-sales") -> Iterator[Dashboard]:
-    """Log in with the ``superset`` part of ``credentials.json`` and hand out a dashboard."""
+def dashboard(superset: dict[str, Any], slug: str = "live-sales", role: str = "admin") -> Iterator[Dashboard]:
+    """Log in with the ``superset`` part of ``credentials.json``, as one of its users, and hand out a dashboard."""
     options = Options()
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1250"):
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    user = superset["users"]["admin"]
+    user = superset["users"][role]
     try:
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
         driver.get(f"{superset['url']}/login/")
         WebDriverWait(driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(partial(_log_in, user))
         # The page that follows a login works on for seconds, which is none of the dashboard's business.
         _settle(driver)
-        yield Dashboard(driver, superset["url"], f"/superset/dashboard/{slug}/")
+        yield Dashboard(driver, superset["url"], slug)
     finally:
         driver.quit()
+
+
+def _path(slug: str) -> str:
+    return f"/superset/dashboard/{slug}/"
 
 
 def _settle(driver: WebDriver) -> None:

@@ -6,7 +6,11 @@ import secrets as random
 from pathlib import Path
 from typing import Any
 
-from jobs.settings import Settings
+import yaml
+
+from jobs.settings import CHECKOUT, Settings
+
+ACCESS = CHECKOUT / "superset" / "access.yaml"
 
 
 def secrets(settings: Settings) -> dict[str, str]:
@@ -24,7 +28,8 @@ def write(settings: Settings) -> Path:
     file = path(settings)
     known = json.loads(file.read_text()) if file.exists() else {}
     users = known.get("superset", {}).get("users", {})
-    users.setdefault("admin", {"username": "admin", "password": random.token_urlsafe(18)})
+    for role, user in yaml.safe_load(ACCESS.read_text())["users"].items():
+        users.setdefault(role, {"username": user["username"], "password": random.token_urlsafe(18)})
     write_private(
         file,
         {

@@ -32,19 +32,19 @@ def empty_charts(settings: Settings) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def session(settings: Settings) -> requests.Session:
-    """A session of the administrator with Superset's API.
+def session(settings: Settings, role: str = "admin") -> requests.Session:
+    """A session with Superset's API of the user that `credentials.json` has for a role.
 
     Raises:
         StackError: Superset refuses the generated password.
         requests.RequestException: Superset does not answer.
     """
-    admin = credentials.read(settings)["superset"]["users"]["admin"]
+    user = credentials.read(settings)["superset"]["users"][role]
     opened = requests.Session()
-    answer = opened.post(f"{_base(settings)}/api/v1/security/login", json=admin | {"provider": "db"}, timeout=60)
+    answer = opened.post(f"{_base(settings)}/api/v1/security/login", json=user | {"provider": "db"}, timeout=60)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         raise StackError(
-            f"Superset refuses the password of {admin['username']!r} in {credentials.path(settings)}. "
+            f"Superset refuses the password of {user['username']!r} in {credentials.path(settings)}. "
             "If you changed it in Superset, change it there too."
         )
     answer.raise_for_status()

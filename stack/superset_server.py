@@ -1,6 +1,7 @@
 """Apache Superset: its web server, Celery worker and beat, and what it needs before its first start."""
 
 import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -64,12 +65,12 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def initialize(settings: Settings) -> None:
-    """Migrate the metadata, create the administrator, import `superset/assets/`; only when these changed."""
+    """Migrate the metadata, write users, roles and `superset/assets/`; only when these changed."""
     stamp, digest = _stamp(settings), _sources_digest()
     if stamp.is_file() and stamp.read_text() == digest:
         return
-    admin = credentials.read(settings)["superset"]["users"]["admin"]
-    _run(settings, [SOURCE / "initialize.py"], {"SLUICE_SUPERSET_ADMIN_PASSWORD": admin["password"]})
+    users = credentials.read(settings)["superset"]["users"]
+    _run(settings, [SOURCE / "initialize.py"], {"SLUICE_SUPERSET_USERS": json.dumps(users)})
     stamp.write_text(digest)
 
 
@@ -110,7 +111,8 @@ def _run(settings: Settings, script: Sequence[str | Path], secrets: dict[str, st
 
 def _sources_digest() -> str:
     digest = hashlib.sha256((environments.LOCKS / "superset.txt").read_bytes())
-    for file in [SOURCE / "initialize.py", *sorted((SOURCE / "assets").rglob("*.yaml"))]:
+    writers = [SOURCE / name for name in ("initialize.py", "access.py", "access.yaml")]
+    for file in [*writers, *sorted((SOURCE / "assets").rglob("*.yaml"))]:
         digest.update(f"{file.relative_to(SOURCE)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 

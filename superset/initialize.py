@@ -1,15 +1,17 @@
 """Make Superset ready, or bring it up to date; safe to run again: `python superset/initialize.py`.
 
 Does in one process, hence in a third of the time, what these commands do: `superset db upgrade`,
-`superset init`, `superset fab create-admin` and an import of `superset/assets/`. Needs what
-`superset_config.py` needs, and ``SLUICE_SUPERSET_ADMIN_PASSWORD``, which is used only if there is no user
-`admin` yet.
+`superset init`, `superset fab create-user` and an import of `superset/assets/`; and applies `superset/access.yaml`.
+Needs what `superset_config.py` needs, and ``SLUICE_SUPERSET_USERS``, the users of `credentials.json` as JSON, whose
+passwords are used only for those who are no users yet.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
 
+import access
 from superset.app import create_app
 
 ASSETS = Path(__file__).parent / "assets"
@@ -21,8 +23,9 @@ def main() -> None:
     with create_app().app_context():
         migrate()
         define_roles()
-        create_admin(os.environ["SLUICE_SUPERSET_ADMIN_PASSWORD"])
+        access.create_users(json.loads(os.environ["SLUICE_SUPERSET_USERS"]))
         import_assets()
+        access.grant()
 
 
 def migrate() -> None:
@@ -38,15 +41,6 @@ def define_roles() -> None:
 
     appbuilder.add_permissions(update_perms=True)
     security_manager.sync_role_definitions()
-
-
-def create_admin(password: str) -> None:
-    """Create the user `admin`, who owns the assets and in whose name reports run, unless there is one."""
-    from superset import security_manager as security
-
-    if not security.find_user(ADMIN):
-        role = security.find_role(security.auth_role_admin)
-        security.add_user(ADMIN, "Sluice", "Admin", "admin@localhost", role, password)
 
 
 def import_assets() -> None:

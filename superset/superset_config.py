@@ -94,6 +94,8 @@ FEATURE_FLAGS = {
     "ALERT_REPORTS": True,
     "ALERT_REPORT_TABS": True,
     "DASHBOARD_RBAC": True,
+    # Row-level security names the user.
+    "ENABLE_TEMPLATE_PROCESSING": True,
     "RLS_IN_SQLLAB": True,
 }
 

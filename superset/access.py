@@ -1,0 +1,112 @@
+"""Roles, row-level security and users of Superset, from `access.yaml`; safe to apply again."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FILE = Path(__file__).parent / "access.yaml"
+NO_ROWS = "1 = 0"
+
+
+def declared() -> dict[str, Any]:
+    """The content of `access.yaml`."""
+    content: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    return content
+
+
+def create_users(users: Mapping[str, Mapping[str, str]]) -> None:
+    """Create the users that there are not yet; whoever has one keeps its password.
+
+    Args:
+        users: ``username`` and ``password`` of each, by its name in `access.yaml`.
+    """
+    from superset import security_manager as security
+
+    for key, user in declared()["users"].items():
+        role = security.add_role(user["role"])
+        if existing := security.find_user(user["username"]):
+            if role not in existing.roles:
+                existing.roles = [role]
+                security.update_user(existing)
+            continue
+        first, last = user["name"].split(" ", 1)
+        mail = f"{user['username']}@localhost"
+        if not security.add_user(user["username"], first, last, mail, role, users[key]["password"]):
+            raise RuntimeError(f"Superset did not take the user {user['username']!r}")
+
+
+def grant() -> None:
+    """Write what each role may do and see; of a role that is declared, nothing else stays. Needs the assets."""
+    from superset.connectors.sqla.models import SqlaTable
+
+    from superset import db
+    from superset import security_manager as security
+
+    access = declared()
+    datasets = db.session.query(SqlaTable).all()
+    for name, role in access["roles"].items():
+        layers = {dataset.schema_perm for dataset in datasets if dataset.schema in role.get("layers", ())}
+        data = (f"schema_access on {layer}" for layer in layers)
+        found = security.find_role(name)
+        found.permissions = list({*_like(role.get("like", ())), *_named(role.get("permissions", ())), *_named(data)})
+        if rows := role.get("rows"):
+            _restrict(found, rows, datasets)
+    _assign_dashboards(access)
+    db.session.commit()
+
+
+def _like(roles: Iterable[str]) -> Iterable[Any]:
+    from superset import security_manager as security
+
+    for name in roles:
+        yield from security.find_role(name).permissions
+
+
+def _named(permissions: Iterable[str]) -> Iterable[Any]:
+    from superset import security_manager as security
+
+    for permission in permissions:
+        action, thing = permission.split(" on ")
+        yield security.add_permission_view_menu(action, thing)
+
+
+def _restrict(role: Any, rows: Mapping[str, str], datasets: Iterable[Any]) -> None:
+    """Rules of this role that together cover every dataset."""
+    with_column, without = [], []
+    for dataset in datasets:
+        has_column = any(column.column_name == rows["column"] for column in dataset.columns)
+        (with_column if has_column else without).append(dataset)
+    _write_rule(f"{role.name}: own rows", role, rows["clause"], with_column)
+    _write_rule(f"{role.name}: nothing of others", role, NO_ROWS, without)
+
+
+def _write_rule(name: str, role: Any, clause: str, datasets: list[Any]) -> None:
+    from superset.connectors.sqla.models import RowLevelSecurityFilter
+    from superset.utils.core import RowLevelSecurityFilterType
+
+    from superset import db
+
+    rule = db.session.query(RowLevelSecurityFilter).filter_by(name=name).one_or_none()
+    if rule is None:
+        rule = RowLevelSecurityFilter(name=name)
+        db.session.add(rule)
+    rule.filter_type = RowLevelSecurityFilterType.REGULAR
+    rule.description = "Written from superset/access.yaml."
+    rule.clause, rule.roles, rule.tables = clause, [role], datasets
+
+
+def _assign_dashboards(access: Mapping[str, Any]) -> None:
+    from superset.models.dashboard import Dashboard
+
+    from superset import db
+    from superset import security_manager as security
+
+    roles: dict[str, list[str]] = {slug: list(names) for slug, names in access["dashboards"].items()}
+    for name, role in access["roles"].items():
+        for slug in role.get("dashboards", ()):
+            roles.setdefault(slug, []).append(name)
+    for slug, names in roles.items():
+        dashboard = db.session.query(Dashboard).filter_by(slug=slug).one()
+        dashboard.roles = [security.find_role(name) for name in names]
