@@ -2,10 +2,11 @@
 
 from schemas.contract import Contract, ContractField
 from schemas.evolution import broken_promises, earlier_contracts
-from schemas.exceptions import ContractError, DefinitionError, Problem, SuiteError
+from schemas.exceptions import AssetError, ContractError, DefinitionError, Problem, SuiteError
 from schemas.loader import load_contract, load_contracts, load_files
 
 __all__ = [
+    "AssetError",
     "Contract",
     "ContractError",
     "ContractField",

@@ -32,3 +32,7 @@ class ContractError(DefinitionError):
 
 class SuiteError(DefinitionError):
     """Suites that cannot be used."""
+
+
+class AssetError(DefinitionError):
+    """Superset's assets that do not fit the lake."""

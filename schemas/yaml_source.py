@@ -23,8 +23,8 @@ class YamlSource:
         self._lines: dict[Location, int] = {(): 1}
         try:
             text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.content: Any = yaml.safe_load(text)
+            root = yaml.compose(text, Loader=yaml.CSafeLoader)
+            self.content: Any = yaml.load(text, Loader=yaml.CSafeLoader)
         except UnicodeDecodeError as error:
             raise ContractError([Problem(path, 1, f"is not UTF-8 ({error.reason}); save it as UTF-8")]) from error
         except yaml.MarkedYAMLError as error:

@@ -13,14 +13,19 @@ from schemas import DefinitionError, Problem, broken_promises, earlier_contracts
 
 def check(
     paths: Annotated[
-        list[Path] | None, typer.Argument(exists=True, help="Contracts and suites; default: all that ship.")
+        list[Path] | None,
+        typer.Argument(exists=True, help="Contracts, suites, assets; default: all that ship."),
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(metavar="VERSION", help="Refuse what breaks this earlier version: a git revision or a folder."),
     ] = None,
 ) -> None:
-    """Check contracts and suites; prints `file:line: what is wrong and how to mend it`, ends with 1 if anything is."""
+    """Check contracts, suites and Superset's assets.
+
+    Prints `file:line: what is wrong and how to mend it`; ends with 1 if anything is.
+    """
+    from jobs.assets import ASSETS, check_assets
     from jobs.engine.session import spark_session
     from jobs.tables import table_schemas
     from quality.suite import load_suite_files, load_suites
@@ -33,6 +38,7 @@ def check(
         tables = table_schemas(contracts)
         checks = (check_expectation, SparkCheck(lambda: spark_session(settings(), name="sluice-check"), tables))
         suites = load_suite_files(files["suite"], tables, checks) if paths else load_suites(tables, checks=checks)
+        charts = sum(check_assets(tables, root) for root in (files["assets"] if paths else [ASSETS]))
         if against is not None:
             problems = list(broken_promises(earlier_contracts(against), checked, whole=not paths))
     except DefinitionError as error:
@@ -41,14 +47,22 @@ def check(
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{counted(len(checked), 'contract')} and {counted(len(suites), 'suite')} are right.")
+    found = (counted(len(checked), "contract"), counted(len(suites), "suite"), counted(charts, "chart"))
+    typer.echo(f"{found[0]}, {found[1]} and {found[2]} are right.")
 
 
 def _definitions(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """The YAML files at or below some paths: suites, whose folder is a layer of the lake, and contracts."""
+    """The YAML files at or below some paths: suites, whose folder is a layer of the lake, and contracts.
+
+    And the folders of assets that hold such a file, for an asset is right or wrong among the others.
+    """
+    from jobs.assets import root_of
     from jobs.engine.table import Layer
 
-    found: dict[str, list[Path]] = {"contract": [], "suite": []}
+    found: dict[str, list[Path]] = {"contract": [], "suite": [], "assets": []}
     for file in [file for path in paths for file in (sorted(path.rglob("*.yaml")) if path.is_dir() else [path])]:
-        found["suite" if file.resolve().parent.name in get_args(Layer) else "contract"].append(file)
+        if (root := root_of(file)) is None:
+            found["suite" if file.resolve().parent.name in get_args(Layer) else "contract"].append(file)
+        elif root not in found["assets"]:
+            found["assets"].append(root)
     return found

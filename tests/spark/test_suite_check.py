@@ -119,4 +119,4 @@ def test_check_tells_contracts_and_suites_apart(spark: SparkSession, tmp_path: P
 
     result = CliRunner().invoke(app, ["check", str(tmp_path)])
 
-    assert (result.exit_code, result.output) == (0, "0 contracts and 1 suite are right.\n")
+    assert (result.exit_code, result.output) == (0, "0 contracts, 1 suite and 0 charts are right.\n")
