@@ -111,8 +111,8 @@ def _run(settings: Settings, script: Sequence[str | Path], secrets: dict[str, st
 
 def _sources_digest() -> str:
     digest = hashlib.sha256((environments.LOCKS / "superset.txt").read_bytes())
-    writers = [SOURCE / name for name in ("initialize.py", "access.py", "access.yaml")]
-    for file in [*writers, *sorted((SOURCE / "assets").rglob("*.yaml"))]:
+    writers = [SOURCE / name for name in ("initialize.py", "access.py", "report_schedules.py")]
+    for file in [*writers, *sorted(SOURCE.rglob("*.yaml"))]:
         digest.update(f"{file.relative_to(SOURCE)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 

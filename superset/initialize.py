@@ -1,9 +1,9 @@
 """Make Superset ready, or bring it up to date; safe to run again: `python superset/initialize.py`.
 
 Does in one process, hence in a third of the time, what these commands do: `superset db upgrade`,
-`superset init`, `superset fab create-user` and an import of `superset/assets/`; and applies `superset/access.yaml`.
-Needs what `superset_config.py` needs, and ``SLUICE_SUPERSET_USERS``, the users of `credentials.json` as JSON, whose
-passwords are used only for those who are no users yet.
+`superset init`, `superset fab create-user` and an import of `superset/assets/`; and applies `superset/access.yaml` and
+`superset/reports/`. Needs what `superset_config.py` needs, and ``SLUICE_SUPERSET_USERS``, the users of
+`credentials.json` as JSON, whose passwords are used only for those who are no users yet.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import access
+import report_schedules
 from superset.app import create_app
 
 ASSETS = Path(__file__).parent / "assets"
@@ -26,6 +27,7 @@ def main() -> None:
         access.create_users(json.loads(os.environ["SLUICE_SUPERSET_USERS"]))
         import_assets()
         access.grant()
+        report_schedules.schedule()
 
 
 def migrate() -> None:

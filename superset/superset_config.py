@@ -16,7 +16,7 @@ from audit_log import AuditLogger
 from celery.schedules import crontab
 from superset.config import THEME_DARK as DARK
 from superset.config import THEME_DEFAULT as LIGHT
-from superset.tasks.types import FixedExecutor
+from superset.tasks.types import ExecutorType
 from werkzeug.middleware.shared_data import SharedDataMiddleware
 
 REDIS_URL = os.environ["SLUICE_REDIS_URL"].rstrip("/")
@@ -142,11 +142,18 @@ class CeleryConfig:
     broker_url = f"{REDIS_URL}/0"
     result_backend = f"{REDIS_URL}/0"
     broker_connection_retry_on_startup = True
-    imports = ("superset.sql_lab", "superset.tasks.scheduler", "superset.tasks.cache")
+    imports = (
+        "superset.sql_lab",
+        "superset.tasks.scheduler",
+        "superset.tasks.cache",
+        "report_rendering",
+        "report_watchdog",
+    )
     worker_prefetch_multiplier = 1
     worker_concurrency = 2
     beat_schedule: ClassVar[dict[str, Any]] = {
         "reports.scheduler": {"task": "reports.scheduler", "schedule": crontab()},
+        "reports.watchdog": {"task": "reports.watchdog", "schedule": crontab()},
         "reports.prune_log": {"task": "reports.prune_log", "schedule": crontab(minute=10, hour=0)},
         "prune_logs": {
             "task": "prune_logs",
@@ -169,7 +176,8 @@ SMTP_SSL = False
 SMTP_USER = ""
 SMTP_PASSWORD = ""
 SMTP_MAIL_FROM = "superset@localhost"
-ALERT_REPORTS_EXECUTORS = [FixedExecutor("admin")]
+# With the rows of whom the report is for.
+ALERT_REPORTS_EXECUTORS = [ExecutorType.OWNER]
 WEBDRIVER_BASEURL = ADDRESS
 WEBDRIVER_BASEURL_USER_FRIENDLY = ADDRESS
 WEBDRIVER_TYPE = "chrome"
