@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pyspark.sql.types import DataType, DecimalType
 
-from jobs.marts import MARTS, SNAPSHOTS, Mart, Measure, Metric, Snapshot
+from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Mart, Measure, Metric, Snapshot, View
 from jobs.marts.snapshot import UPDATED_AT
 from jobs.settings import CHECKOUT
 
@@ -37,10 +37,26 @@ LABELS = {
     "mean_deliver_seconds": "Mean time to deliver (s)",
     "is_low": "Is stock low?",
     "is_open": "Is it open?",
+    "is_repeated": "Did the customer come again?",
+    "total_sold": "Sold",
+    "total_refunds": "Refunds",
+    "total_commission": "Commission",
+    "total_due": "Due",
+    "total_net": "Net sales",
+    "total_value": "Lifetime value",
+    "mean_value": "Mean lifetime value",
+    "total_visits": "Visits",
+    "total_new_customers": "New customers",
+    "mean_seconds": "Mean length of a visit (s)",
+    "cart_share": "Visits with a cart",
+    "purchase_share": "Visits with an order",
     "stars_1": "1 star",
     **{f"stars_{stars}": f"{stars} stars" for stars in range(2, 6)},
 }
 """What business users call a column or metric, where its name alone does not say it."""
+
+
+Gold = Mart | Snapshot | View
 
 
 class _Plain(yaml.SafeDumper):
@@ -52,8 +68,10 @@ class _Plain(yaml.SafeDumper):
 
 def datasets() -> Iterator[tuple[Path, str]]:
     """The file of every dataset of gold, and its text."""
-    declared: Iterator[Mart | Snapshot] = chain(*MARTS.values(), *SNAPSHOTS.values())
+    declared: Iterator[Gold] = chain(*MARTS.values(), *SNAPSHOTS.values(), *VIEWS.values())
     for gold in declared:
+        if gold.layer != "gold":
+            continue
         path = DATASETS / f"{gold.name}.yaml"
         yield path, yaml.dump(_dataset(gold, path), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=110)
 
@@ -63,8 +81,8 @@ def label(name: str) -> str:
     return LABELS.get(name) or name.removesuffix("_id").replace("_", " ").capitalize()
 
 
-def _dataset(gold: Mart | Snapshot, path: Path) -> dict[str, Any]:
-    time = gold.window if isinstance(gold, Mart) else UPDATED_AT
+def _dataset(gold: Gold, path: Path) -> dict[str, Any]:
+    time = gold.window if isinstance(gold, Mart) else gold.time if isinstance(gold, View) else UPDATED_AT
     merged = [_metric_of(measure) for measure in gold.measures] if isinstance(gold, Mart) else []
     return {
         "table_name": gold.name,
@@ -120,11 +138,11 @@ def _format(metric: Metric) -> str:
     return ",.0f" if metric.formula.startswith(("SUM(", "COUNT(")) else ",.2f"
 
 
-def _columns(gold: Mart | Snapshot) -> Iterator[dict[str, Any]]:
+def _columns(gold: Gold) -> Iterator[dict[str, Any]]:
     groups = gold.dimensions if isinstance(gold, Mart) else gold.keys
     for field in gold.table.schema:
         type_ = _type(field.dataType)
-        is_attribute = isinstance(gold, Snapshot) and type_ in ("VARCHAR", "BOOLEAN")
+        is_attribute = isinstance(gold, Snapshot | View) and type_ in ("VARCHAR", "BOOLEAN")
         yield {
             "column_name": field.name,
             "verbose_name": label(field.name),

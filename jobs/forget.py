@@ -1,12 +1,14 @@
 """Forget a person: remove their rows from every layer of the lake, and from the files of its earlier versions.
 
-A person is the value of a field that a contract protects by ``hash``, such as ``customer_id``. Gold has no column that
-names one. Kafka forgets by its own retention, and what comes in later is taken in again.
+A person is the value of a field that a contract protects by ``hash``, such as ``customer_id``. Of gold, only views have
+a row per person; their other figures change with the next refresh. Kafka forgets by its own retention, and what comes
+in later is taken in again.
 """
 
 import json
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +23,7 @@ from jobs.engine.table import Table
 from jobs.live import quarantine_table, silver_table
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
+from jobs.tables import views
 from quality.protection import pseudonym
 from schemas import Contract
 
@@ -50,6 +53,9 @@ def forget(person: str, contracts: Collection[Contract], settings: Settings) -> 
             is_in_row = partial(_is_in_row, stands_for=stands_for, columns=names[contract.topic])
             finders += [(silver_table(contract), is_in_row)]
             finders += [(quarantine_table(contract), partial(_is_in_record, person=person, names=names))]
+    for view in views():
+        if named := [key for key in view.keys if key in {*chain.from_iterable(names.values())}]:
+            finders += [(view.table, partial(_is_in_row, stands_for=stands_for, columns=named))]
     removed = {}
     for table, find in finders:
         url = table.url(settings.lake_url)

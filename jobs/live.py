@@ -3,6 +3,7 @@
 decode ▸ judge against the contract ▸ dedupe within the watermark ▸ write silver, quarantine and every mart
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from jobs.engine.kafka import Pace, records
 from jobs.engine.newest import SnapshotWriter
 from jobs.engine.query import POOL, Plan, Trigger
 from jobs.engine.table import Table, column
+from jobs.engine.turns import Turns
 from jobs.engine.upsert import MartWriter
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.intake import IntakeWriter, quality
@@ -74,6 +76,7 @@ def live(
     settings: Settings,
     trigger: Trigger,
     intake: IntakeWriter,
+    turns: Turns | None = None,
 ) -> Plan:
     """Plan the query that turns the events of one topic into silver, quarantine and gold.
 
@@ -84,9 +87,10 @@ def live(
         settings: where Kafka and the lake are.
         trigger: when micro-batches start.
         intake: counts for all queries of the application.
+        turns: lets them share the processors; without it, batches follow one another at once.
     """
     judge = Judge(contract, rules, key=pseudonym_key(settings))
-    write = LiveWriter(session, judge, rules, settings, intake)
+    write = LiveWriter(session, judge, rules, settings, intake, turns)
     wait = contract.freshness / WAITS_PER_FRESHNESS
     busy = min(BUSY_RECORDS, settings.max_offsets_per_trigger)
     pace = None if trigger.get("availableNow") else Pace(records=busy, longest=wait)
@@ -108,6 +112,7 @@ class LiveWriter:
         rules: Sequence[Rule],
         settings: Settings,
         intake: IntakeWriter,
+        turns: Turns | None,
     ) -> None:
         lake, contract = settings.lake_url, judge.contract
         marts, snapshots = MARTS.get(contract.topic, ()), SNAPSHOTS.get(contract.topic, ())
@@ -128,6 +133,7 @@ class LiveWriter:
             *(SnapshotWriter(snapshot, lake) for snapshot in snapshots),
         ]
         self._intake = intake
+        self._turns = turns
         self._deduplication = Deduplication(
             silver_table(contract).create(lake),
             key=contract.key,
@@ -143,6 +149,7 @@ class LiveWriter:
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Commit a batch to each table that does not have it yet."""
+        began = time.monotonic()
         batch = current_batch(self._session, batch_id)
         judged = self._hold(frame, batch)
         broken = judged.broken_rules()
@@ -166,6 +173,8 @@ class LiveWriter:
         self._deduplication.remember(sifted)
         self._weight.learn(len(sifted.arrivals), judged.size)
         judged.release()
+        if self._turns and batch.records < BUSY_RECORDS:
+            self._turns.rest(query_name(self._contract), began)
 
     def _stop_at(self, broken: Broken) -> None:
         """Stop before anything of the batch is written, where a rule asks for it."""

@@ -1,8 +1,8 @@
 """Write docs/marts.md from the declarations: `python -m jobs.marts_page`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jobs.marts import MARTS, SNAPSHOTS, Mart, Metric, Snapshot
+from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Attribute, Mart, Metric, Snapshot, View
 from jobs.marts.snapshot import UPDATED_AT
 from jobs.settings import CHECKOUT
 from schemas import Contract, load_contracts
@@ -17,7 +17,10 @@ A row is upserted with every micro-batch until the watermark has passed its wind
 hours and days are sums over the rows of minutes: `sum(gross)`, and `sum(gross) / sum(orders)` for a mean. What comes
 later than the watermark is counted in `ops.live_by_minute`, and `sluice reconcile --fix` brings it in.
 
-Tables that end in `_now` have one row per thing, with what its newest event says.
+Tables that end in `_now` have one row per thing, with what is known of it now.
+
+What does not merge (customers who ordered, ranks, shares of a goal, visits, what held at the time of an event) is in
+views: `sluice refresh` computes them anew from silver, every ten minutes after `make up` (`SLUICE_REFRESH_MINUTES`).
 """
 
 
@@ -26,31 +29,46 @@ def page() -> str:
     contracts = {contract.topic: contract for contract in load_contracts()}
     marts = "".join(mart_section(mart, contracts[topic]) for topic, marts in MARTS.items() for mart in marts)
     snapshots = "".join(snapshot_section(one, contracts[topic]) for topic, found in SNAPSHOTS.items() for one in found)
-    return HEAD + marts + snapshots
+    views = "".join(view_section(view) for found in VIEWS.values() for view in found)
+    return HEAD + marts + snapshots + views
+
+
+def view_section(view: View) -> str:
+    """What the page says of one view."""
+    sources = " and ".join(f"`{topic}`" for topic in view.sources)
+    rows = [*_key_rows(view.keys), *_attribute_rows(view.attributes)]
+    return _section(f"{view.layer}.{view.name}", f"{view.description} A view, from {sources}.", rows, view.metrics)
 
 
 def snapshot_section(snapshot: Snapshot, contract: Contract) -> str:
     """What the page says of one snapshot."""
-    rows = [f"| `{name}` | {text} | | |" for name, text in snapshot.keys.items()]
-    rows += [f"| `{a.name}` | {a.description} | {a.unit} | `{_escaped(a.formula)}` |" for a in snapshot.attributes]
+    rows = [*_key_rows(snapshot.keys), *_attribute_rows(snapshot.attributes)]
     rows += [f"| `{UPDATED_AT}` | When the newest event happened, UTC. | | |"]
     about = f"{snapshot.description} From `{contract.topic}`, {_freshness(contract)}."
-    return _section(snapshot.name, about, rows, snapshot.metrics)
+    return _section(f"gold.{snapshot.name}", about, rows, snapshot.metrics)
 
 
 def mart_section(mart: Mart, contract: Contract) -> str:
     """What the page says of one mart."""
     lateness = f"late events count for {_duration(contract.watermark_delay.total_seconds())}"
     window = {mart.window: f"Start of the window of {_duration(mart.width.total_seconds())}, UTC."}
-    rows = [f"| `{name}` | {text} | | |" for name, text in {**window, **mart.dimensions}.items()]
+    rows = _key_rows({**window, **mart.dimensions})
     rows += [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in mart.measures]
     about = f"{mart.description} From `{contract.topic}`, {_freshness(contract)}; {lateness}."
-    return _section(mart.name, about, rows, mart.metrics)
+    return _section(f"gold.{mart.name}", about, rows, mart.metrics)
+
+
+def _key_rows(keys: Mapping[str, str]) -> list[str]:
+    return [f"| `{name}` | {text} | | |" for name, text in keys.items()]
+
+
+def _attribute_rows(attributes: Sequence[Attribute]) -> list[str]:
+    return [f"| `{a.name}` | {a.description} | {a.unit} | `{_escaped(a.formula)}` |" for a in attributes]
 
 
 def _section(name: str, about: str, rows: Sequence[str], metrics: Sequence[Metric]) -> str:
     figures = [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in metrics]
-    section = f"\n## gold.{name}\n\n{about}\n\n{_table('column', rows)}"
+    section = f"\n## {name}\n\n{about}\n\n{_table('column', rows)}"
     return section + (f"\n{_table('metric of any rows', figures)}" if figures else "")
 
 

@@ -13,13 +13,14 @@ from jobs.engine.evolve import evolve
 from jobs.engine.progress import report
 from jobs.engine.query import Plan, Trigger
 from jobs.engine.session import spark_session
+from jobs.engine.turns import Turns
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
 from jobs.live import live
 from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
 from jobs.reconcile import PARITY
 from jobs.settings import Settings
-from jobs.tables import table_schemas
+from jobs.tables import table_schemas, views
 from quality.rules import Rule
 from quality.suite import load_suites
 from schemas import Contract, load_contracts
@@ -48,16 +49,20 @@ def _live(
 ) -> Iterator[Plan]:
     for mart in (INTAKE_BY_MINUTE, QUALITY_BY_MINUTE):
         evolve(session, mart.table, settings.lake_url)
-    for table in (RELEASES, RESULTS, PARITY):
+    for table in (RELEASES, RESULTS, PARITY, *(view.table for view in views())):
         table.create(settings.lake_url)
     intake = IntakeWriter(settings.lake_url)
+    turns = None if trigger.get("availableNow") else Turns(SECONDS_PER_QUERY)
     for contract in definitions.contracts:
         if domain in (None, contract.domain):
-            yield live(session, contract, definitions.rules[contract.topic], settings, trigger, intake)
+            yield live(session, contract, definitions.rules[contract.topic], settings, trigger, intake, turns)
 
 
 JOBS: dict[str, PlanJob] = {"bronze": _bronze, "live": _live}
 """The jobs that `sluice run` knows, by name."""
+
+SECONDS_PER_QUERY = 0.2
+"""What a small batch takes of two processors, and a little more: some is left for who looks at what they made."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether a query has ended."""

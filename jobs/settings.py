@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     pseudonym_key_file: str = Field(
         "", description="File with the key of pseudonyms, made when missing; default `SLUICE_HOME/pseudonym.key`."
     )
+    refresh_minutes: float = Field(10, description="How often `sluice up` computes views anew, minutes; 0: never.")
     validate_minutes: float = Field(60, description="How often `sluice up` validates every table, minutes; 0: never.")
     maintain_minutes: float = Field(30, description="How often `sluice up` maintains the lake, minutes; 0: never.")
     retention_days: int = Field(

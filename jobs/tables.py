@@ -8,7 +8,7 @@ from jobs.bronze import EVENTS
 from jobs.engine.table import Table
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.live import quarantine_table, silver_table
-from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
+from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Mart, Snapshot, View
 from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
 from jobs.reconcile import PARITY
@@ -25,10 +25,16 @@ def snapshots() -> tuple[Snapshot, ...]:
     return tuple(chain.from_iterable(SNAPSHOTS.values()))
 
 
+def views() -> tuple[View, ...]:
+    """Every view."""
+    return tuple(chain.from_iterable(VIEWS.values()))
+
+
 def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     """The tables by name, ``<layer>.<table>``."""
     kept = [EVENTS, RESULTS, PARITY, RELEASES, *(mart.table for mart in marts())]
     kept += [snapshot.table for snapshot in snapshots()]
+    kept += [view.table for view in views()]
     for contract in contracts:
         kept += [silver_table(contract), quarantine_table(contract)]
     return {f"{table.layer}.{table.name}": table for table in kept}

@@ -12,10 +12,10 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.engine.table import Table
-from jobs.marts.expectations import mart_expectations, snapshot_expectations
+from jobs.marts.expectations import mart_expectations, snapshot_expectations, view_expectations
 from jobs.quality_results import RESULTS
 from jobs.settings import Settings
-from jobs.tables import marts, snapshots, table_schemas, tables
+from jobs.tables import marts, snapshots, table_schemas, tables, views
 from quality.contract_rules import contract_expectations
 from quality.protection import protected_fields
 from quality.rules import fields
@@ -50,6 +50,7 @@ def suites(contracts: tuple[Contract, ...]) -> dict[str, Suite]:
         found[name] = Suite(name, tuple(one for one in of_silver if _holds_of_pseudonyms(one, contract)))
     declared = {f"{mart.layer}.{mart.name}": mart_expectations(mart) for mart in marts()}
     declared |= {f"{one.layer}.{one.name}": snapshot_expectations(one) for one in snapshots()}
+    declared |= {f"{one.layer}.{one.name}": view_expectations(one) for one in views()}
     for name, expectations in declared.items():
         written = found[name].expectations if name in found else ()
         found[name] = Suite(name, (*expectations, *written))

@@ -8,6 +8,7 @@ from stack.programs import Program
 
 JOBS = "jobs"
 TRAFFIC = "traffic"
+VIEWS = "views"
 QUALITY = "quality"
 MAINTENANCE = "maintenance"
 
@@ -29,6 +30,12 @@ def traffic_program(settings: Settings) -> Program:
     """Demo traffic as a supervised program."""
     rate = ["--rate", str(settings.demo_rate), "--history", str(settings.demo_history)]
     return Program(name=TRAFFIC, command=[*_sluice(), "produce", *rate], priority=40)
+
+
+def views_program(settings: Settings) -> Program:
+    """Views computed anew, again and again, as a supervised program."""
+    command = [*_sluice(), "refresh", "--every", str(settings.refresh_minutes)]
+    return Program(name=VIEWS, command=command, priority=40)
 
 
 def quality_program(settings: Settings) -> Program:

@@ -98,6 +98,8 @@ def programs(settings: Settings) -> list[Program]:
         chosen.append(broker.program(settings))
     if settings.demo_rate > 0:
         chosen.append(stream.traffic_program(settings))
+    if settings.refresh_minutes > 0:
+        chosen.append(stream.views_program(settings))
     if settings.validate_minutes > 0:
         chosen.append(stream.quality_program(settings))
     if settings.maintain_minutes > 0:
@@ -139,6 +141,8 @@ def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None
             _wait_for_jobs(settings, superset_server.tables_exist)
             tables.set()
             _wait_for_jobs(settings, stream.is_running)
+        if settings.refresh_minutes > 0:
+            supervision.start(settings, stream.VIEWS)
         if settings.validate_minutes > 0:
             supervision.start(settings, stream.QUALITY)
         if settings.maintain_minutes > 0:

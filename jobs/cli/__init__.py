@@ -21,7 +21,7 @@ COMMANDS = (
     *(system.up, system.down, system.logs, system.status),
     *(stream.run, stream.produce, stream.incident),
     definitions.check,
-    *(lake.validate, lake.reconcile, lake.maintain, lake.forget),
+    *(lake.refresh, lake.validate, lake.reconcile, lake.maintain, lake.forget),
 )
 for command in COMMANDS:
     app.command()(command)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -89,6 +90,33 @@ def maintain(
         if done.files_before != done.files_after or done.deleted:
             files = f"{counted(done.files_before, 'file')} became {done.files_after:,}"
             typer.echo(f"{done.table}: {files}, {counted(done.deleted, 'old file')} deleted")
+
+
+def refresh(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Default: all.")] = None,
+    every: Annotated[
+        float | None, typer.Option(metavar="MINUTES", min=1, help="Again and again, so many minutes apart.")
+    ] = None,
+) -> None:
+    """Compute views anew from silver: payouts, scorecards, customers, visits."""
+    from jobs.engine.session import spark_session
+    from jobs.refresh import refresh
+    from jobs.tables import views
+
+    known = {view.name: view for view in views()}
+    if unknown := [name for name in names or () if name not in known]:
+        raise typer.BadParameter(f"there is no view {', '.join(unknown)}; there are {', '.join(known)}")
+    chosen, contracts = [known[name] for name in names or known], load_contracts()
+    session = spark_session(settings(), name="sluice-refresh")
+    while True:
+        began = time.monotonic()
+        for done in refresh(session, chosen, contracts, settings()):
+            typer.echo(f"{done.view}: {counted(done.rows, 'row')} in {done.seconds:.1f} s")
+        if every is None:
+            break
+        # One process for ever: a new one would spend most of its time on getting warm.
+        time.sleep(max(0.0, began + 60 * every - time.monotonic()))
+    session.stop()
 
 
 def forget(

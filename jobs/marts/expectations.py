@@ -1,4 +1,4 @@
-"""What the declaration of a mart or snapshot says of its rows, as expectations."""
+"""What the declaration of a mart, snapshot or view says of its rows, as expectations."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from pyspark.sql.types import LongType
 
 from jobs.marts.mart import Mart
 from jobs.marts.snapshot import UPDATED_AT, Snapshot
+from jobs.marts.view import View
 from quality.contract_rules import Expectation, critical
 
 
@@ -13,6 +14,13 @@ def snapshot_expectations(snapshot: Snapshot) -> Iterator[Expectation]:
     """Expectations of a snapshot's table: every thing is there once, with its time."""
     yield _is_unique(list(snapshot.keys), "There is one row per thing.")
     for name in [*snapshot.keys, UPDATED_AT]:
+        yield critical("expect_column_values_to_not_be_null", f"Every row has {name}.", column=name)
+
+
+def view_expectations(view: View) -> Iterator[Expectation]:
+    """Expectations of a view's table: its keys name one row each."""
+    yield _is_unique(list(view.keys), "There is one row per key.")
+    for name in view.keys:
         yield critical("expect_column_values_to_not_be_null", f"Every row has {name}.", column=name)
 
 

@@ -13,7 +13,7 @@ Records = Callable[..., DataFrame]
 LINE = {"product_id": "p-1", "category": "Books", "quantity": 2, "unit_price": "19.99"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def judge(orders: Contract) -> Judge:
     return Judge(orders, (), key=b"key")
 

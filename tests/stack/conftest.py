@@ -93,3 +93,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     finally:
         if supervision.is_running(started.settings):
             started.sluice("down")
+
+
+@pytest.fixture(scope="session")
+def views(system: System) -> None:
+    """The system's views are computed for the first time, a minute after it started."""
+    lake = system.lake
+    eventually(lambda: lake.count("gold/marketplace_stock_cover_now") > 0, what="views are computed", seconds=240)

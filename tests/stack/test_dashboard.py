@@ -13,7 +13,10 @@ from jobs.assets import ASSETS
 from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
 
-pytestmark = pytest.mark.skipif(not is_installed(), reason="there is no Chromium")
+pytestmark = [
+    pytest.mark.skipif(not is_installed(), reason="there is no Chromium"),
+    pytest.mark.usefixtures("views"),
+]
 
 
 def charts_of(slug: str) -> set[str]:

@@ -1,0 +1,56 @@
+"""Compute views anew from silver: what cannot be kept up to date batch by batch."""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.engine.table import Table
+from jobs.live import silver_table
+from jobs.marts import View
+from jobs.settings import Settings
+from schemas import Contract
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A view that was replaced; ``seconds`` is how long that took."""
+
+    view: str
+    rows: int
+    seconds: float
+
+
+def refresh(
+    session: SparkSession, views: Collection[View], contracts: Collection[Contract], settings: Settings
+) -> Iterator[Refreshed]:
+    """Replace views, one after the other, each in one commit, so that readers see the old rows or the new ones.
+
+    Args:
+        session: reads silver and writes the views.
+        views: those that are wanted.
+        contracts: all there are.
+        settings: where the lake is.
+    """
+    tables = {contract.topic: silver_table(contract) for contract in contracts}
+    uses = Counter(topic for view in views for topic in view.sources)
+    # Silver has a file per micro-batch since it was compacted, so what several views need is read once.
+    silver = {topic: _read(session, tables[topic], settings) for topic in uses}
+    shared = [silver[topic].persist() for topic, count in uses.items() if count > 1]
+    for view in views:
+        began = time.monotonic()
+        view.table.create(settings.lake_url)
+        rows = view.compute(*(silver[topic] for topic in view.sources))
+        # Few rows: a table of one file is read fastest.
+        rows.coalesce(1).write.format("delta").mode("overwrite").save(view.table.url(settings.lake_url))
+        count = session.read.format("delta").load(view.table.url(settings.lake_url)).count()
+        yield Refreshed(f"{view.layer}.{view.name}", count, time.monotonic() - began)
+    for frame in shared:
+        frame.unpersist()
+
+
+def _read(session: SparkSession, table: Table, settings: Settings) -> DataFrame:
+    table.create(settings.lake_url)
+    return session.read.format("delta").load(table.url(settings.lake_url))

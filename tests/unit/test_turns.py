@@ -1,0 +1,34 @@
+import time
+
+from jobs.engine.turns import Turns
+
+
+def seconds_to_rest(turns: Turns, query: str) -> float:
+    began = time.monotonic()
+    turns.rest(query, began)
+    return time.monotonic() - began
+
+
+def test_a_query_alone_never_rests() -> None:
+    turns = Turns(5)
+
+    assert seconds_to_rest(turns, "orders") < 1
+    assert seconds_to_rest(turns, "orders") < 1
+
+
+def test_the_more_queries_the_longer_each_rests() -> None:
+    turns = Turns(0.1)
+    for query in ("orders", "payments"):
+        seconds_to_rest(turns, query)
+
+    assert 0.2 <= seconds_to_rest(turns, "orders") < 0.3
+    assert 0.3 <= seconds_to_rest(turns, "reviews") < 0.4
+
+
+def test_a_batch_that_took_its_time_is_followed_at_once() -> None:
+    turns = Turns(0.1)
+    turns.rest("orders", time.monotonic())
+
+    began = time.monotonic()
+    turns.rest("payments", began - 1)
+    assert time.monotonic() - began < 0.1
