@@ -49,7 +49,7 @@ def grant() -> None:
     for name, role in access["roles"].items():
         layers = {dataset.schema_perm for dataset in datasets if dataset.schema in role.get("layers", ())}
         data = (f"schema_access on {layer}" for layer in layers)
-        found = security.find_role(name)
+        found = security.add_role(name)
         found.permissions = list({*_like(role.get("like", ())), *_named(role.get("permissions", ())), *_named(data)})
         if rows := role.get("rows"):
             _restrict(found, rows, datasets)

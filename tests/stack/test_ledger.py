@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.engine.batch import EPOCH
-from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
+from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot, View
 from jobs.reconcile import committed_watermark
 from jobs.settings import CHECKOUT, Settings
+from jobs.tables import views
 from schemas import load_contracts
 from stack.demo import TOPICS, Disorder, Ledger, simulate
 from stack.demo.message import Event, Message
@@ -25,6 +26,7 @@ from stack.supervision import variables_of
 from tests.scale import scaled
 from tests.stack.pipeline import Jobs, Lake, eventually, running_broker
 from tests.stack.truth import TRUTH, Cell, cells
+from tests.stack.view_truth import VIEW_TRUTH
 
 RATE = scaled(small=8, full=200)
 KILLS = scaled(small=1, full=2)
@@ -68,6 +70,11 @@ def test_every_table_equals_the_ledger(tmp_path: Path) -> None:
     for topic, snapshots in SNAPSHOTS.items():
         for snapshot in snapshots:
             assert_snapshot_is_true(lake, snapshot, ledger.events[topic])
+
+    assert sluice(settings, "refresh", *VIEW_TRUTH) == 0
+    for view in views():
+        if view.name in VIEW_TRUTH:
+            assert_view_is_true(lake, view, ledger)
 
     assert reconcile(settings, start, "marketplace.clickstream") == 1
     assert reconcile(settings, start, "--fix") == 0
@@ -114,10 +121,14 @@ def go_on(lake: Lake, jobs: Jobs) -> None:
 
 
 def reconcile(settings: Settings, start: float, *options: str) -> int:
-    """Run the command; returns its exit code."""
     begin = dt.datetime.fromtimestamp(start - HOUR, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return sluice(settings, "reconcile", "--from", begin, *options)
+
+
+def sluice(settings: Settings, *arguments: str) -> int:
+    """Run a command; returns its exit code."""
     environment = os.environ | variables_of(settings) | {"PYTHONPATH": str(CHECKOUT), "SLUICE_DRIVER_MEMORY": "2g"}
-    command = [sys.executable, "-m", "jobs.cli", "reconcile", "--from", begin, *options]
+    command = [sys.executable, "-m", "jobs.cli", *arguments]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True)
     print(finished.stdout)
     assert finished.returncode in (0, 1), finished.stderr[-3000:]
@@ -178,6 +189,14 @@ def assert_snapshot_is_true(lake: Lake, snapshot: Snapshot, events: list[Event])
         assert row["updated_at"] == dt.datetime.fromisoformat(event["event_time"])
         for name in row.keys() & event.keys():
             assert row[name] == event[name] or row[name] == Decimal(event[name]), (snapshot.name, name)
+
+
+def assert_view_is_true(lake: Lake, view: View, ledger: Ledger) -> None:
+    found = {tuple(row[key] for key in view.keys): row for row in lake.table(f"gold/{view.name}").to_pylist()}
+    truth = VIEW_TRUTH[view.name](ledger.events)
+    assert found.keys() == truth.keys(), view.name
+    for key, cell in truth.items():
+        assert {name: found[key][name] for name in cell} == cell, (view.name, key)
 
 
 def whole(mart: Mart, cell: Cell) -> Cell:
