@@ -25,10 +25,10 @@ def empty_charts(settings: Settings) -> dict[str, str]:
         StackError: Superset refuses the generated password.
         requests.RequestException: Superset does not answer.
     """
-    base = _base(settings)
-    with session(settings) as api:
-        charts = _get(api, f"{base}/api/v1/dashboard/{FIRST}/charts")
-        reasons = {chart["slice_name"]: _why_empty(api, base, chart["id"]) for chart in charts}
+    with session(settings) as opened:
+        charts = _get(opened, api(settings, f"dashboard/{FIRST}/charts"))
+        data = {chart["slice_name"]: api(settings, f"chart/{chart['id']}/data/") for chart in charts}
+        reasons = {name: _why_empty(opened, address) for name, address in data.items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -41,7 +41,7 @@ def session(settings: Settings, role: str = "admin") -> requests.Session:
     """
     user = credentials.read(settings)["superset"]["users"][role]
     opened = requests.Session()
-    answer = opened.post(f"{_base(settings)}/api/v1/security/login", json=user | {"provider": "db"}, timeout=60)
+    answer = opened.post(api(settings, "security/login"), json=user | {"provider": "db"}, timeout=60)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         raise StackError(
             f"Superset refuses the password of {user['username']!r} in {credentials.path(settings)}. "
@@ -52,19 +52,24 @@ def session(settings: Settings, role: str = "admin") -> requests.Session:
     return opened
 
 
-def _get(api: requests.Session, address: str) -> list[dict[str, Any]]:
-    answer = api.get(address, params={"q": "(page_size:100)"}, timeout=30)
+def _get(opened: requests.Session, address: str) -> list[dict[str, Any]]:
+    answer = opened.get(address, params={"q": "(page_size:100)"}, timeout=30)
     answer.raise_for_status()
     found: list[dict[str, Any]] = answer.json()["result"]
     return found
 
 
-def _why_empty(api: requests.Session, base: str, chart: int) -> str | None:
-    answer = api.get(f"{base}/api/v1/chart/{chart}/data/", timeout=60)
+def _why_empty(opened: requests.Session, address: str) -> str | None:
+    answer = opened.get(address, timeout=60)
     if not answer.ok:
         return f"{answer.status_code} {answer.text.strip()[:300]}"
     rows = [row for result in answer.json()["result"] for row in result["data"]]
     return None if any(value not in (None, 0) for row in rows for value in row.values()) else "no data"
+
+
+def api(settings: Settings, path: str) -> str:
+    """Address of a part of Superset's API."""
+    return f"{_base(settings)}/api/v1/{path}"
 
 
 def _base(settings: Settings) -> str:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from jobs.cli import definitions, lake, quarantine, stream, system
+from jobs.cli import bi, definitions, lake, quarantine, stream, system
 from jobs.engine.exceptions import IncompatibleTableError
 from schemas import DefinitionError
 from stack.exceptions import StackError
@@ -31,6 +31,12 @@ of_quarantine.command("list")(quarantine.list_)
 of_quarantine.command()(quarantine.show)
 of_quarantine.command()(quarantine.release)
 app.add_typer(of_quarantine, name="quarantine")
+
+of_bi = typer.Typer(no_args_is_help=True, help="Bring what users built in Superset back to YAML.")
+of_bi.command()(bi.export)
+# One command alone would lose its name.
+of_bi.callback()(lambda: None)
+app.add_typer(of_bi, name="bi")
 
 
 def main() -> None:
