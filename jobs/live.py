@@ -92,14 +92,18 @@ def live(
     judge = Judge(contract, rules, key=pseudonym_key(settings))
     write = LiveWriter(session, judge, rules, settings, intake, turns)
     wait = contract.freshness / WAITS_PER_FRESHNESS
-    busy = min(BUSY_RECORDS, settings.max_offsets_per_trigger)
-    pace = None if trigger.get("availableNow") else Pace(records=busy, longest=wait)
+    pace = None if trigger.get("availableNow") else Pace(records=busy_records(settings), longest=wait)
     arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
     # A record that may be refused has no event time here, so it does not move the watermark.
     delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
     events = judge.screen(arrived).withWatermark(contract.event_time, delay)
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
     return Plan(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
+
+
+def busy_records(settings: Settings) -> int:
+    """So many records that have come are a batch at once."""
+    return min(BUSY_RECORDS, settings.max_offsets_per_trigger)
 
 
 class LiveWriter:
@@ -134,6 +138,7 @@ class LiveWriter:
         ]
         self._intake = intake
         self._turns = turns
+        self._busy = busy_records(settings)
         self._deduplication = Deduplication(
             silver_table(contract).create(lake),
             key=contract.key,
@@ -173,8 +178,8 @@ class LiveWriter:
         self._deduplication.remember(sifted)
         self._weight.learn(len(sifted.arrivals), judged.size)
         judged.release()
-        if self._turns and batch.records < BUSY_RECORDS:
-            self._turns.rest(query_name(self._contract), began)
+        if self._turns and batch.records < self._busy:
+            self._turns.rest(query_name(self._contract), began, most=self._contract.freshness.total_seconds() / 2)
 
     def _stop_at(self, broken: Broken) -> None:
         """Stop before anything of the batch is written, where a rule asks for it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.engine.evolve import evolve
 from jobs.engine.table import Table
 from jobs.live import silver_table
 from jobs.marts import View
@@ -39,16 +40,19 @@ def refresh(
     # Silver has a file per micro-batch since it was compacted, so what several views need is read once.
     silver = {topic: _read(session, tables[topic], settings) for topic in uses}
     shared = [silver[topic].persist() for topic, count in uses.items() if count > 1]
-    for view in views:
-        began = time.monotonic()
-        view.table.create(settings.lake_url)
-        rows = view.compute(*(silver[topic] for topic in view.sources))
-        # Few rows: a table of one file is read fastest.
-        rows.coalesce(1).write.format("delta").mode("overwrite").save(view.table.url(settings.lake_url))
-        count = session.read.format("delta").load(view.table.url(settings.lake_url)).count()
-        yield Refreshed(f"{view.layer}.{view.name}", count, time.monotonic() - began)
-    for frame in shared:
-        frame.unpersist()
+    try:
+        for view in views:
+            began = time.monotonic()
+            evolve(session, view.table, settings.lake_url)
+            url = view.table.url(settings.lake_url)
+            rows = view.compute(*(silver[topic] for topic in view.sources))
+            # Few rows: a table of one file is read fastest.
+            rows.coalesce(1).write.format("delta").mode("overwrite").save(url)
+            count = session.read.format("delta").load(url).count()
+            yield Refreshed(f"{view.layer}.{view.name}", count, time.monotonic() - began)
+    finally:
+        for frame in shared:
+            frame.unpersist()
 
 
 def _read(session: SparkSession, table: Table, settings: Settings) -> DataFrame:

@@ -29,7 +29,9 @@ def write(settings: Settings) -> Path:
     known = json.loads(file.read_text()) if file.exists() else {}
     users = known.get("superset", {}).get("users", {})
     for role, user in yaml.safe_load(ACCESS.read_text())["users"].items():
-        users.setdefault(role, {"username": user["username"], "password": random.token_urlsafe(18)})
+        # Another user in the same role is given a password of its own.
+        if users.get(role, {}).get("username") != user["username"]:
+            users[role] = {"username": user["username"], "password": random.token_urlsafe(18)}
     write_private(
         file,
         {

@@ -72,17 +72,24 @@ def _named(permissions: Iterable[str]) -> Iterable[Any]:
         yield security.add_permission_view_menu(action, thing)
 
 
-def _restrict(role: Any, rows: Mapping[str, str], datasets: Iterable[Any]) -> None:
-    """Rules of this role that together cover every dataset."""
-    with_column, without = [], []
-    for dataset in datasets:
-        has_column = any(column.column_name == rows["column"] for column in dataset.columns)
-        (with_column if has_column else without).append(dataset)
-    _write_rule(f"{role.name}: own rows", role, rows["clause"], with_column)
-    _write_rule(f"{role.name}: nothing of others", role, NO_ROWS, without)
+def _restrict(role: Any, column: str, datasets: Iterable[Any]) -> None:
+    """Let each user of a role see its own rows: those in which a column is the user's name.
+
+    Whoever has the role sees nothing but for a rule of a role of its own. Superset joins rules of one group by OR.
+    """
+    from superset import security_manager as security
+
+    own = [dataset for dataset in datasets if any(found.column_name == column for found in dataset.columns)]
+    _write_rule(f"{role.name}: nothing", role, NO_ROWS, list(datasets), group=role.name)
+    for user in role.user:
+        personal = security.add_role(f"{role.name} {user.username}")
+        if personal not in user.roles:
+            user.roles = [*user.roles, personal]
+        name = user.username.replace("'", "''")
+        _write_rule(f"{role.name}: rows of {user.username}", personal, f"{column} = '{name}'", own, group=role.name)
 
 
-def _write_rule(name: str, role: Any, clause: str, datasets: list[Any]) -> None:
+def _write_rule(name: str, role: Any, clause: str, datasets: list[Any], *, group: str) -> None:
     from superset.connectors.sqla.models import RowLevelSecurityFilter
     from superset.utils.core import RowLevelSecurityFilterType
 
@@ -94,7 +101,7 @@ def _write_rule(name: str, role: Any, clause: str, datasets: list[Any]) -> None:
         db.session.add(rule)
     rule.filter_type = RowLevelSecurityFilterType.REGULAR
     rule.description = "Written from superset/access.yaml."
-    rule.clause, rule.roles, rule.tables = clause, [role], datasets
+    rule.clause, rule.roles, rule.tables, rule.group_key = clause, [role], datasets, group
 
 
 def _assign_dashboards(access: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from superset.commands.report.exceptions import ReportScheduleScreenshotFailedError
 from superset.commands.report.execute import BaseReportState
+from superset.extensions import machine_auth_provider_factory
 from superset.reports.models import ReportDataFormat
 from superset.tasks.utils import get_executor
 from superset.utils.screenshots import DashboardScreenshot
@@ -43,8 +44,9 @@ def render(url: str, user: Any) -> tuple[bytes, bytes]:
     Raises:
         ReportScheduleScreenshotFailedError: a chart shows nothing or an error.
     """
-    driver = WebDriverSelenium("chrome", (WIDTH, WIDTH)).auth(user)
+    driver = WebDriverSelenium("chrome", (WIDTH, WIDTH)).create()
     try:
+        machine_auth_provider_factory.instance.authenticate_webdriver(driver, user)
         driver.get(url)
         WebDriverWait(driver, PATIENCE).until(_is_complete)
         height = driver.execute_script("return document.documentElement.scrollHeight")
@@ -73,6 +75,10 @@ def _content_with_pdf(state: Any) -> Any:
     report = state._report_schedule
     if report.report_format != ReportDataFormat.PDF or not report.dashboard:
         return _content(state)
+    addresses = state.get_dashboard_urls()
+    if len(addresses) > 1:
+        # Several tabs, chosen in the browser: Superset's own PDF has a page for each.
+        return _content(state)
     from flask import current_app
 
     from superset import security_manager
@@ -81,10 +87,8 @@ def _content_with_pdf(state: Any) -> Any:
     pictures = []
 
     def pdf() -> bytes:
-        (url,) = state.get_dashboard_urls()
-        picture, printed = render(
-            DashboardScreenshot(url, report.dashboard.digest).url, security_manager.find_user(username)
-        )
+        address = DashboardScreenshot(addresses[0], report.dashboard.digest).url
+        picture, printed = render(address, security_manager.find_user(username))
         pictures.append(picture)
         return printed
 

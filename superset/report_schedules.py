@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import yaml
 
 REPORTS = Path(__file__).parent / "reports"
+ASSETS = Path(__file__).parent / "assets"
 OPERATORS = {"below": "<", "above": ">"}
 LONGEST_SECONDS = 600
 """How long a report may take; after that it counts as failed, and its next one may begin."""
@@ -92,7 +94,10 @@ def _say_what(report: Any, declared: dict[str, Any]) -> None:
     from superset import db
 
     if "chart" in declared:
-        report.chart = db.session.query(Slice).filter_by(slice_name=declared["chart"]).one()
+        # Users may save charts of the same name.
+        charts = (yaml.safe_load(path.read_text()) for path in (ASSETS / "charts").glob("*.yaml"))
+        (uuid,) = (chart["uuid"] for chart in charts if chart["slice_name"] == declared["chart"])
+        report.chart = db.session.query(Slice).filter_by(uuid=UUID(uuid)).one()
     else:
         report.dashboard = db.session.query(Dashboard).filter_by(slug=declared["dashboard"]).one()
 
@@ -104,7 +109,8 @@ def _say_when(report: Any, alert: dict[str, Any]) -> None:
     from superset import db
 
     (word,) = OPERATORS.keys() & alert.keys()
-    report.database = db.session.query(Database).one()
+    lake = yaml.safe_load((ASSETS / "databases" / "Lake.yaml").read_text())
+    report.database = db.session.query(Database).filter_by(uuid=UUID(lake["uuid"])).one()
     report.sql = alert["sql"]
     report.validator_type = ReportScheduleValidatorType.OPERATOR
     report.validator_config_json = json.dumps({"op": OPERATORS[word], "threshold": alert[word]})

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
+from superset.commands.report.execute import REPORT_SCHEDULE_ERROR_NOTIFICATION_MARKER
 from superset.extensions import celery_app, db
 from superset.reports.models import ReportExecutionLog, ReportSchedule, ReportScheduleType, ReportState
 
@@ -52,12 +53,15 @@ def _tell(report: Any, due: dt.datetime) -> None:
 
     last = (
         db.session.query(ReportExecutionLog)
-        .filter_by(report_schedule=report)
-        .filter(ReportExecutionLog.error_message.is_not(None))
+        .filter_by(report_schedule=report, state=ReportState.ERROR)
+        .filter(
+            ReportExecutionLog.scheduled_dttm >= due.replace(tzinfo=None),
+            ReportExecutionLog.error_message != REPORT_SCHEDULE_ERROR_NOTIFICATION_MARKER,
+        )
         .order_by(ReportExecutionLog.end_dttm.desc())
         .first()
     )
-    why = f"Its last error: {last.error_message}" if last else "No error is known: see the log of the worker."
+    why = f"Its error: {last.error_message}" if last else "No error is known: see the log of the worker."
     text = f"<p>The report {escape(report.name)} was due at {due:%Y-%m-%d %H:%M} UTC.</p><p>{escape(why)}</p>"
     for user in security.get_all_users():
         if user.active and security.auth_role_admin in {role.name for role in user.roles}:

@@ -90,12 +90,16 @@ def _calm(theme: dict[str, Any]) -> dict[str, Any]:
 THEME_DEFAULT = _calm(LIGHT)
 THEME_DARK = _calm(DARK)
 
+
+def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
+    """Superset calls this when it has read its configuration, so that its own modules can be imported."""
+    import sql_expressions  # noqa: F401
+
+
 FEATURE_FLAGS = {
     "ALERT_REPORTS": True,
     "ALERT_REPORT_TABS": True,
     "DASHBOARD_RBAC": True,
-    # Row-level security names the user.
-    "ENABLE_TEMPLATE_PROCESSING": True,
     "RLS_IN_SQLLAB": True,
 }
 

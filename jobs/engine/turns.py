@@ -23,12 +23,13 @@ class Turns:
         self._seen: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def rest(self, query: str, began: float) -> None:
+    def rest(self, query: str, began: float, *, most: float) -> None:
         """Wait until this query's next batch may begin.
 
         Args:
             query: its name.
             began: when its batch did, by ``time.monotonic``.
+            most: seconds from there to the next batch, however many queries there are.
         """
         now = time.monotonic()
         with self._lock:
@@ -36,4 +37,4 @@ class Turns:
             active = sum(now - seen < RECENT for seen in self._seen.values())
         # A query alone never rests: its batches follow one another as before.
         if active > 1:
-            time.sleep(max(0.0, began + active * self._seconds - now))
+            time.sleep(max(0.0, began + min(most, active * self._seconds) - now))

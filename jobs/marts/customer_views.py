@@ -26,12 +26,15 @@ SEGMENT = f"""
 def scored(profiles: DataFrame) -> DataFrame:
     """Profiles with scores of recency, frequency and monetary value, 1 to 5: the fifth of all customers that one is in.
 
+    Who is alike scores alike, so that a fifth may be empty.
+
     Args:
         profiles: customer_id, last_order, orders, lifetime_value.
     """
 
     def score(of: Column) -> Column:
-        return F.ntile(FIFTHS).over(Window.orderBy(of, "customer_id")).cast("long")
+        place = F.percent_rank().over(Window.orderBy(of))
+        return F.least(F.lit(FIFTHS), 1 + F.floor(place * FIFTHS)).cast("long")
 
     return profiles.select(
         "*",
@@ -92,13 +95,18 @@ def travel_profiles(bookings: DataFrame, customers: DataFrame) -> DataFrame:
         customer_id, country, loyalty_tier (null where unknown), first_order, last_order, orders, lifetime_value
         (currency of the travel business), and the scores of ``scored``.
     """
-    booked = F.col("event_type") == "booked"
-    spent = F.expr("case event_type when 'booked' then amount when 'cancelled' then -amount end")
-    profiles = bookings.groupBy("customer_id").agg(
-        F.min(F.when(booked, F.col("event_time"))).alias("first_order"),
-        F.max(F.when(booked, F.col("event_time"))).alias("last_order"),
-        F.count_if(booked).alias("orders"),
-        F.sum(spent).alias("lifetime_value"),
+    booked_at = F.when(F.col("event_type") == "booked", F.col("event_time"))
+    # Each event has the whole booking, and its price may change.
+    price = F.max_by("amount", F.struct("event_time", "offset"))
+    trips = bookings.groupBy("customer_id", "booking_id").agg(
+        F.min(booked_at).alias("booked_at"),
+        F.when(F.max(F.col("event_type") == "cancelled"), 0).otherwise(price).alias("worth"),
+    )
+    profiles = trips.groupBy("customer_id").agg(
+        F.min("booked_at").alias("first_order"),
+        F.max("booked_at").alias("last_order"),
+        F.count("booked_at").alias("orders"),
+        F.sum("worth").alias("lifetime_value"),
     )
     return scored(profiles.where("orders > 0")).join(
         newest(customers, "country", "loyalty_tier"), "customer_id", "left"

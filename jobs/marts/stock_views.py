@@ -8,6 +8,7 @@ from jobs.marts.metric import Metric
 from jobs.marts.snapshot import Attribute
 from jobs.marts.view import View
 
+PRODUCT = {"product_id": "The product.", "vendor_id": "Vendor who sells it."}
 DAYS = 7
 """Days back from the newest event over which sales are averaged."""
 
@@ -22,26 +23,24 @@ def stock_cover(inventory: DataFrame, orders: DataFrame) -> DataFrame:
     Returns:
         product_id, vendor_id, available (units), units_per_day (mean over ``DAYS``, or as long as there are orders).
     """
-    said = F.max_by(
-        F.struct("vendor_id", (F.col("stock") - F.col("reserved")).alias("available")), F.struct("event_time", "offset")
-    )
-    left = inventory.groupBy("product_id").agg(said.alias("said")).select("product_id", "said.*")
+    newest = F.max_by(F.col("stock") - F.col("reserved"), F.struct("event_time", "offset"))
+    left = inventory.groupBy(*PRODUCT).agg(newest.alias("available"))
     placed = orders.where("event_type = 'placed'")
     span = placed.agg(F.max("event_time").alias("now"), F.min("event_time").alias("first")).select(
         (F.col("now") - F.expr(f"interval {DAYS} days")).alias("since"),
         F.expr(f"least({DAYS}, greatest(1 / 24, (unix_seconds(now) - unix_seconds(first)) / 86400))").alias("days"),
     )
     recent = placed.join(F.broadcast(span)).where(F.col("event_time") >= F.col("since"))
-    lines = recent.select("days", F.inline("lines"))
-    sold = lines.groupBy("product_id").agg((F.sum("quantity") / F.first("days")).alias("units_per_day"))
-    return left.join(sold, "product_id", "left").na.fill(0, ["units_per_day"])
+    lines = recent.select("days", "vendor_id", F.inline("lines"))
+    sold = lines.groupBy(*PRODUCT).agg((F.sum("quantity") / F.first("days")).alias("units_per_day"))
+    return left.join(sold, [*PRODUCT], "left").na.fill(0, ["units_per_day"])
 
 
 STOCK_COVER = View(
     name="marketplace_stock_cover_now",
     description="How many days the stock of each product lasts, as it sold over the last 7 days.",
     sources=("marketplace.inventory", "marketplace.orders"),
-    keys={"product_id": "The product.", "vendor_id": "Vendor who sells it."},
+    keys=PRODUCT,
     attributes=(
         Attribute("available", "available", LongType(), "units", "Units that can be ordered."),
         Attribute("units_per_day", "units_per_day", DoubleType(), "units/day", "Units sold per day."),

@@ -21,13 +21,14 @@ def vendor_history(vendors: DataFrame) -> DataFrame:
     Args:
         vendors: silver vendors.
     """
-    return history(vendors, "vendor_id", TERMS).withColumn(
-        "version", F.row_number().over(Window.partitionBy("vendor_id").orderBy(F.col("valid_from").asc_nulls_first()))
-    )
+    order = Window.partitionBy("vendor_id").orderBy(F.col("valid_from").asc_nulls_first())
+    return history(vendors, "vendor_id", TERMS).withColumn("version", F.row_number().over(order).cast("long"))
 
 
 def payouts(orders: DataFrame, vendors: DataFrame) -> DataFrame:
     """What the vendors' orders of each day are worth, and the commission at the rate of when they were placed.
+
+    The commission is a share of what is sold before discounts, and is given back for what does not stay sold.
 
     Args:
         orders: silver orders.
@@ -46,14 +47,13 @@ def payouts(orders: DataFrame, vendors: DataFrame) -> DataFrame:
     )
     rates = history(vendors, "vendor_id", ["commission_rate"])
     known = as_of(facts.withColumn("worth", worth), rates, "vendor_id", "ordered_at")
-    # What does not stay sold earns no commission.
-    kept = F.expr("if(event_type = 'placed', worth, -worth) * coalesce(commission_rate, 0)")
+    gross = F.expr("if(event_type = 'placed', totals.value, -totals.value) * coalesce(commission_rate, 0)")
     return known.groupBy("day", "vendor_id").agg(
         *(
             F.expr(f"coalesce(sum(worth) filter (where event_type = '{step}'), 0)").alias(name)
             for step, name in (("placed", "sold"), ("cancelled", "cancelled"), ("returned", "refunds"))
         ),
-        F.sum(kept).alias("commission"),
+        F.sum(gross).alias("commission"),
     )
 
 
@@ -66,14 +66,16 @@ def scorecard(orders: DataFrame, reviews: DataFrame, vendors: DataFrame) -> Data
         vendors: silver vendors.
 
     Returns:
-        day, vendor_id, name, category, net, orders, cancelled, returned, delivered, late, reviews, stars, monthly_goal,
-        month_to_date (net sales since the month began), rank_in_category (1 sold most).
+        day, vendor_id, name, category, gross, net, orders, cancelled, returned, delivered, late, reviews, stars,
+        monthly_goal, month_to_date (gross sales since the month began), rank_in_category (1 sold most).
     """
-    worth = F.expr("if(event_type = 'placed', totals.value - totals.discount, 0)")
+    gross = F.expr("if(event_type = 'placed', totals.value, 0)")
+    net = F.expr("if(event_type = 'placed', totals.value - totals.discount, 0)")
     sold = orders.select("*", F.date_trunc("day", "event_time").alias("day"), order_totals().alias("totals"))
     steps = {step: F.count_if(F.col("event_type") == step) for step in ("placed", "cancelled", "returned", "delivered")}
     of_orders = sold.groupBy("day", "vendor_id").agg(
-        F.sum(worth).alias("net"),
+        F.sum(gross).alias("gross"),
+        F.sum(net).alias("net"),
         *(count.alias(step) for step, count in steps.items()),
         F.expr("count_if(event_type = 'delivered' and event_time > deliver_by)").alias("late"),
     )
@@ -87,7 +89,7 @@ def scorecard(orders: DataFrame, reviews: DataFrame, vendors: DataFrame) -> Data
     month = Window.partitionBy("vendor_id", F.date_trunc("month", "day")).orderBy("day")
     rivals = Window.partitionBy("day", "category").orderBy(F.col("net").desc())
     return known.select(
-        "*", F.sum("net").over(month).alias("month_to_date"), F.rank().over(rivals).alias("rank_in_category")
+        "*", F.sum("gross").over(month).alias("month_to_date"), F.rank().over(rivals).alias("rank_in_category")
     )
 
 
@@ -96,9 +98,9 @@ VENDOR_HISTORY = View(
     layer="silver",
     description="What was agreed with each vendor, and from when to when (slowly changing dimension, type 2).",
     sources=("marketplace.vendors",),
-    keys={"vendor_id": "The vendor."},
+    keys={"vendor_id": "The vendor.", "version": "Counts the vendor's versions from 1."},
+    key_types={"version": LongType()},
     attributes=(
-        Attribute("version", "version", LongType(), "count", "Counts the vendor's versions from 1."),
         Attribute("name", "name", StringType(), "text", "Name of the vendor."),
         Attribute("country", "country", StringType(), "country code", "Country of the vendor."),
         Attribute("category", "category", StringType(), "text", "Main category of the vendor."),
@@ -157,7 +159,7 @@ SCORECARD_BY_DAY = View(
         Attribute("reviews", "reviews", LongType(), "reviews", "Reviews written."),
         Attribute("stars", "stars", LongType(), "stars", "Stars of all reviews."),
         Attribute("monthly_goal", "monthly_goal", DecimalType(18, 4), CURRENCY, "Sales to be reached in this month."),
-        Attribute("month_to_date", "month_to_date", MONEY, CURRENCY, "Net sales since the month began."),
+        Attribute("month_to_date", "month_to_date", MONEY, CURRENCY, "Gross sales since the month began."),
         Attribute(
             "goal_attainment",
             "month_to_date / nullif(monthly_goal, 0)",

@@ -1,11 +1,11 @@
 """The declaration of a view: figures that do not merge, computed anew from silver on a schedule."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructType, TimestampType
+from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
 from jobs.engine.table import Layer, Table, column
 from jobs.marts.metric import Metric
@@ -17,7 +17,8 @@ class View:
     """A materialized view: a table that `sluice refresh` replaces as a whole, so it may hold any figure.
 
     ``rows`` is a pure function from the silver tables of ``sources``, in their order, to rows of which the keys name
-    one each; the formulas of ``attributes`` are over its columns. ``time`` is the key that is a time, if one is.
+    one each; the formulas of ``attributes`` are over its columns. ``time`` is the key that is a time, if one is;
+    the others are text, but for ``key_types``.
     """
 
     name: str
@@ -28,6 +29,7 @@ class View:
     rows: Callable[..., DataFrame]
     metrics: tuple[Metric, ...] = ()
     time: str | None = None
+    key_types: Mapping[str, DataType] = field(default_factory=dict)
     layer: Layer = "gold"
 
     @property
@@ -44,5 +46,5 @@ class View:
         figures = [F.expr(f"cast({a.formula} as {a.data_type.simpleString()})").alias(a.name) for a in self.attributes]
         return self.rows(*silver).select(*self.keys, *figures)
 
-    def _key_type(self, name: str) -> TimestampType | StringType:
-        return TimestampType() if name == self.time else StringType()
+    def _key_type(self, name: str) -> DataType:
+        return TimestampType() if name == self.time else self.key_types.get(name, StringType())

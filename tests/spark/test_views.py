@@ -2,11 +2,13 @@
 
 import datetime as dt
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.live import silver_table
 from jobs.marts.customer_views import CUSTOMERS_BY_DAY, MARKETPLACE_CUSTOMERS, SESSIONS_BY_HOUR, TRAVEL_CUSTOMERS
 from jobs.marts.history import as_of, history
 from jobs.marts.stock_views import STOCK_COVER
@@ -33,10 +35,14 @@ def silver(spark: SparkSession, topic: str, *events: dict[str, Any]) -> DataFram
     return spark.createDataFrame([(*(row.get(f.name) for f in fields), row["offset"]) for row in rows], schema)
 
 
+def line(price: str, discount: str = "0") -> dict[str, Any]:
+    known = {"product_id": "p", "category": "Books", "quantity": 2}
+    return {**known, "unit_price": Decimal(price), "discount": Decimal(discount)}
+
+
 def order(customer: str | None, hours: float, price: str, step: str = "placed", **changes: Any) -> dict[str, Any]:
-    line = {"product_id": "p", "category": "Books", "quantity": 2, "unit_price": Decimal(price), "discount": None}
-    known = {"customer_id": customer, "event_time": at(hours), "event_type": step, "vendor_id": "v", "lines": [line]}
-    return {**known, **changes}
+    known = {"customer_id": customer, "event_time": at(hours), "event_type": step, "vendor_id": "v"}
+    return {**known, "lines": [line(price)], **changes}
 
 
 def vendor(hours: float, rate: str, **changes: Any) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def test_commission_is_that_of_when_the_order_was_placed(spark: SparkSession) ->
     orders = silver(
         spark,
         "marketplace.orders",
-        order("a", 1, "50"),
+        order("a", 1, "50", lines=[line("50", discount="10")]),
         order("b", 6, "10"),
         order("a", 7, "50", "returned", placed_at=at(1)),
         order("b", 25, "10", "cancelled", placed_at=at(6)),
@@ -109,11 +115,11 @@ def test_commission_is_that_of_when_the_order_was_placed(spark: SparkSession) ->
     assert first == {
         "day": DAY.replace(tzinfo=None),
         "vendor_id": "v",
-        "sold": 120,
+        "sold": 110,
         "cancelled_value": 0,
         "refunds": 100,
         "commission": 10 + 10 - 10,
-        "due": 120 - 100 - 10,
+        "due": 110 - 100 - 10,
     }
     assert (second["cancelled_value"], second["commission"], second["due"]) == (20, -10, -10)
 
@@ -172,7 +178,7 @@ def test_a_customer_is_worth_what_was_kept(spark: SparkSession) -> None:
 
     assert (first["customer_id"], first["country"], first["segment"]) == ("a", "FR", "business")
     assert (first["orders"], first["lifetime_value"], first["is_repeated"]) == (2, 100, True)
-    assert (first["last_order"], first["recency_score"]) == (at(9).replace(tzinfo=None), 2)
+    assert (first["last_order"], first["recency_score"]) == (at(9).replace(tzinfo=None), 5)
     assert (second["customer_id"], second["country"], second["orders"], second["recency_score"]) == ("b", None, 1, 1)
 
 
@@ -187,12 +193,13 @@ def test_segments_follow_from_scores(spark: SparkSession) -> None:
 
 
 def test_a_traveller_is_worth_what_was_not_cancelled(spark: SparkSession) -> None:
-    def booking(step: str, hours: float, amount: int) -> dict[str, Any]:
-        return {"customer_id": "t", "event_type": step, "event_time": at(hours), "amount": Decimal(amount)}
+    def booking(trip: str, step: str, hours: float, amount: int) -> dict[str, Any]:
+        known = {"customer_id": "t", "event_type": step, "event_time": at(hours), "amount": Decimal(amount)}
+        return {**known, "booking_id": trip}
 
-    bookings = silver(
-        spark, "travel.bookings", booking("booked", 0, 900), booking("cancelled", 3, 900), booking("booked", 5, 70)
-    )
+    cancelled = (booking("a", "booked", 0, 900), booking("a", "changed", 1, 950), booking("a", "cancelled", 3, 950))
+    kept = (booking("b", "booked", 5, 60), booking("b", "changed", 6, 70))
+    bookings = silver(spark, "travel.bookings", *cancelled, *kept)
     customers = silver(spark, "travel.customers", {"customer_id": "t", "event_time": at(0), "loyalty_tier": "gold"})
 
     (row,) = figures(TRAVEL_CUSTOMERS, bookings, customers)
@@ -254,11 +261,17 @@ def test_stock_lasts_as_long_as_it_sold(spark: SparkSession) -> None:
     assert (unsold["product_id"], unsold["units_per_day"], unsold["days_of_cover"]) == ("q", 0.0, None)
 
 
-def test_a_refresh_replaces_every_view(spark: SparkSession, tmp_path: Any) -> None:
+def test_a_refresh_replaces_every_view(spark: SparkSession, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
+    table = silver_table(CONTRACTS["marketplace.vendors"])
+    table.create(settings.lake_url)
+    vendors = silver(spark, "marketplace.vendors", vendor(0, "0.1"), vendor(5, "0.2"))
+    vendors.write.format("delta").mode("append").save(table.url(settings.lake_url))
 
     for _ in range(2):
         done = list(refresh(spark, views(), tuple(CONTRACTS.values()), settings))
 
-    assert [found.view for found in done] == [f"{view.layer}.{view.name}" for view in views()]
-    assert {found.rows for found in done} == {0}
+    rows = {found.view: found.rows for found in done}
+    assert list(rows) == [f"{view.layer}.{view.name}" for view in views()]
+    assert {view for view, count in rows.items() if count} == {"silver.marketplace_vendors_history"}
+    assert rows["silver.marketplace_vendors_history"] == 2

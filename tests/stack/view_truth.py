@@ -30,8 +30,9 @@ def payouts(events: Events) -> dict[Key, Cell]:
         )
         kept = SIGNS[step] * (value - discount)
         cell[NAMES[step]] += value - discount
-        cell["commission"] += kept * rate
-        cell["due"] += kept - kept * rate
+        commission = SIGNS[step] * value * rate
+        cell["commission"] += commission
+        cell["due"] += kept - commission
     return found
 
 
