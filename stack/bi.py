@@ -19,7 +19,10 @@ TITLES = {"datasets": "table_name", "charts": "slice_name", "dashboards": "dashb
 """What is exported, and what it is called. The database is left out: it differs between installations."""
 OF_ONE_INSTALLATION = ("datasource", "slice_id", "dashboards", "url_params", "datasource_name")
 """Parameters of a chart that hold ids; Superset writes them anew."""
-DERIVED = ("chart_configuration", "global_chart_configuration", "map_label_colors", "chartsInScope", "tabsInScope")
+DERIVED = (
+    *("chart_configuration", "global_chart_configuration", "map_label_colors"),
+    *("chartsInScope", "tabsInScope", "default_filters"),
+)
 """Parts of a dashboard that hold ids of charts, and follow from the rest."""
 
 
@@ -103,15 +106,24 @@ def _without(tree: Any, names: tuple[str, ...]) -> Any:
 
 
 def _same(kind: str, before: Asset, after: Asset) -> bool:
-    """Whether two forms of an asset say the same; what is missing is null."""
-    return _said(without_ids(kind, before)) == _said(after)
+    """Whether two forms of an asset say the same: Superset writes out what is empty, and has an order of its own."""
+    return bool(_said(without_ids(kind, before)) == _said(after))
 
 
-def _said(asset: Asset) -> Asset:
-    said = {key: value for key, value in asset.items() if value not in (None, [], {})}
-    if said.get("query_context"):
-        said["query_context"] = json.loads(said["query_context"])
-    return said
+def _said(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        parsed = {key: json.loads(value) if key == "query_context" and value else value for key, value in tree.items()}
+        members = {key: _said(value) for key, value in parsed.items()}
+        return {key: value for key, value in members.items() if value not in (None, False, [], {})}
+    if isinstance(tree, list):
+        items = [_said(value) for value in tree]
+        return sorted(items, key=_name) if all(map(_name, items)) else items
+    return tree
+
+
+def _name(part: Any) -> str:
+    """The name of a column or metric; of anything else, nothing."""
+    return str(part.get("column_name") or part.get("metric_name") or "") if isinstance(part, dict) else ""
 
 
 def _uuid(path: Path) -> str:

@@ -99,4 +99,4 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def views(system: System) -> None:
     """The system's views are computed for the first time, a minute after it started."""
     lake = system.lake
-    eventually(lambda: lake.count("gold/travel_customers_now") > 0, what="views are computed", seconds=300)
+    eventually(lambda: lake.count("gold/travel_customers_now") > 0, what="views are computed", seconds=600)
