@@ -31,7 +31,8 @@ return holders.filter(holder => !holder.closest('.dashboard-markdown')).map(hold
   text: holder.innerText,
   isLoading: Boolean(holder.querySelector('[data-test="loading-indicator"], .loading')),
   isDrawn: Boolean(holder.querySelector('.slice_container canvas, .slice_container table tbody tr, .header-line')),
-  isWrong: Boolean(holder.querySelector('[role="alert"], .ant-empty')),
+  isEmpty: Boolean(holder.querySelector('.ant-empty')),
+  isWrong: Boolean(holder.querySelector('[role="alert"]')),
 }))
 """
 
@@ -42,7 +43,7 @@ def render(url: str, user: Any) -> tuple[bytes, bytes]:
     """A dashboard as a user sees it, as PNG and as PDF on one page.
 
     Raises:
-        ReportScheduleScreenshotFailedError: a chart shows nothing or an error.
+        ReportScheduleScreenshotFailedError: a chart shows an error, or none has data.
     """
     driver = WebDriverSelenium("chrome", (WIDTH, WIDTH)).create()
     try:
@@ -54,8 +55,12 @@ def render(url: str, user: Any) -> tuple[bytes, bytes]:
         # Charts below the fold are drawn only now.
         WebDriverWait(driver, PATIENCE).until(_is_complete)
         sleep(SETTLE_SECONDS)
-        if wrong := [chart["text"].split("\n")[0] for chart in driver.execute_script(CHARTS) if chart["isWrong"]]:
-            raise ReportScheduleScreenshotFailedError(f"These charts show nothing or an error: {', '.join(wrong)}.")
+        charts = driver.execute_script(CHARTS)
+        if wrong := [chart["text"].split("\n")[0] for chart in charts if chart["isWrong"]]:
+            raise ReportScheduleScreenshotFailedError(f"These charts show an error: {', '.join(wrong)}.")
+        # A new vendor has no ratings yet; but a dashboard of which nothing has data says nothing.
+        if all(chart["isEmpty"] for chart in charts):
+            raise ReportScheduleScreenshotFailedError("No chart shows data.")
         picture = driver.find_element(By.CLASS_NAME, "standalone").screenshot_as_png
         size = {"paperWidth": WIDTH / PIXELS_PER_INCH, "paperHeight": height / PIXELS_PER_INCH}
         margins = {f"margin{side}": 0 for side in ("Top", "Bottom", "Left", "Right")}
@@ -67,7 +72,8 @@ def render(url: str, user: Any) -> tuple[bytes, bytes]:
 
 def _is_complete(driver: Any) -> bool:
     charts = driver.execute_script(CHARTS)
-    return bool(charts) and all((chart["isDrawn"] or chart["isWrong"]) and not chart["isLoading"] for chart in charts)
+    shows = ("isDrawn", "isEmpty", "isWrong")
+    return bool(charts) and all(any(map(chart.get, shows)) and not chart["isLoading"] for chart in charts)
 
 
 def _content_with_pdf(state: Any) -> Any:

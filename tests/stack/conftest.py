@@ -83,7 +83,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             mail_port=mail,
             superset_port=superset,
             demo_rate=50,
-            demo_history=900,
+            # So long that the vendor who sells most has been rated.
+            demo_history=3600,
             driver_memory="2g",
         )
     )
