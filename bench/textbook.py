@@ -19,9 +19,9 @@ from jobs.bronze import EVENTS
 from jobs.engine.kafka import records
 from jobs.engine.session import spark_session
 from jobs.engine.table import Table
+from jobs.entity import silver_table
 from jobs.judge import Judge
 from jobs.judged import silver_rows
-from jobs.live import silver_table
 from jobs.marts.marketplace import SALES_BY_MINUTE
 from jobs.settings import Settings, settings
 from schemas import Contract, load_contracts

@@ -20,7 +20,7 @@ from jobs.bronze import EVENTS
 from jobs.engine import data_file
 from jobs.engine.commit import UNCOMMITTED_HOURS, beside_others
 from jobs.engine.table import Table
-from jobs.live import quarantine_table, silver_table
+from jobs.entity import quarantine_table, silver_table
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
 from jobs.tables import views

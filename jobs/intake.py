@@ -1,7 +1,7 @@
 """What became of the records that ``live`` took in: the marts ``ops/live_by_minute`` and ``ops/quality_by_minute``."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -11,6 +11,7 @@ from pyspark.sql.types import DoubleType, LongType
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Sifted
 from jobs.engine.upsert import GroupCommit, MartWriter
+from jobs.entity import Taken
 from jobs.judged import OUTCOMES, Broken
 from jobs.marts import Mart, Measure
 
@@ -64,6 +65,10 @@ QUALITY_BY_MINUTE = Mart(
 )
 
 
+STILL_OPEN = dt.timedelta(minutes=2)
+"""Since when windows may still change: those of these marts are of processing time."""
+
+
 def quality(rules: Sequence[str], broken: Broken, *, judged: int) -> pa.Table:
     """What every rule said of the records of one micro-batch.
 
@@ -100,28 +105,36 @@ def intake(entity: str, sifted: Sifted, *, at: dt.datetime, promised: dt.timedel
 
 
 class IntakeWriter:
-    """Writes both marts for every query of an application.
-
-    Each query has batches of its own, so each commits once.
-    """
+    """Writes both marts for every query of an application."""
 
     def __init__(self, lake: str) -> None:
         self._intake = GroupCommit(MartWriter(INTAKE_BY_MINUTE, lake))
         self._quality = GroupCommit(MartWriter(QUALITY_BY_MINUTE, lake))
 
-    def count_records(self, entity: str, sifted: Sifted, batch: Batch, *, promised: dt.timedelta) -> None:
-        """Add what became of a micro-batch; ``promised`` is the freshness of the entity's contract."""
-        row = intake(entity, sifted, at=dt.datetime.now(dt.UTC), promised=promised)
-        self._intake.upsert(row, _closed_two_minutes_ago(batch))
+    def count(self, taken: Sequence[Taken], batch: Batch, *, rules: Mapping[str, Sequence[str]]) -> None:
+        """Add what became of the records of a micro-batch, and what every rule said of them.
 
-    def count_rules(self, entity: str, counts: pa.Table, batch: Batch) -> None:
-        """Add what every rule said of a micro-batch; ``counts`` as ``quality`` gives them."""
-        minute = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
-        rows = counts.add_column(0, "entity", pa.array([entity] * counts.num_rows))
-        rows = rows.add_column(0, "minute", pa.array([minute] * counts.num_rows))
-        self._quality.upsert(rows, _closed_two_minutes_ago(batch))
+        Args:
+            taken: of each entity that has records in it.
+            batch: the micro-batch.
+            rules: all rules of each topic.
+        """
+        if not taken:
+            return
+        now = dt.datetime.now(dt.UTC)
+        closed = replace(batch, watermark=now - STILL_OPEN)
+        rows = [intake(one.contract.topic, one.sifted, at=now, promised=one.contract.freshness) for one in taken]
+        self._intake.upsert(pa.concat_tables(rows), closed)
+        self.count_rules([_judged(one, rules[one.contract.topic], now) for one in taken], closed)
+
+    def count_rules(self, counts: Sequence[pa.Table], batch: Batch) -> None:
+        """Add what every rule said."""
+        self._quality.upsert(pa.concat_tables(counts), batch)
 
 
-def _closed_two_minutes_ago(batch: Batch) -> Batch:
-    """The batch with a watermark of processing time, since the windows of these marts are of that."""
-    return replace(batch, watermark=dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2))
+def _judged(taken: Taken, rules: Sequence[str], at: dt.datetime) -> pa.Table:
+    """The rows of one entity in a micro-batch, with the mart's columns."""
+    counts = quality(rules, taken.broken, judged=len(taken.sifted.arrivals))
+    minute, entity = at.replace(second=0, microsecond=0), taken.contract.topic
+    rows = counts.add_column(0, "entity", pa.array([entity] * counts.num_rows))
+    return rows.add_column(0, "minute", pa.array([minute] * counts.num_rows))

@@ -1,15 +1,22 @@
-"""A micro-batch of judged records: in memory while it is small, else held by Spark. Both give the same rows."""
+"""The judged records of one topic in a micro-batch: in memory while they are few, else held by Spark."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, StringType, StructType
 
+from jobs.bronze import RECORD
 from jobs.engine.commit import Rows, collect_if_few
 from jobs.engine.deduplicate import ORIGIN, Arrivals, Sifted
+from jobs.engine.measures import Gold, Measures
+from jobs.engine.prepared import Prepared
+from jobs.engine.table import column
 from jobs.engine.weight import IN_MEMORY_BYTES
 from jobs.judge import ENVELOPE, Judge
 from quality.judgement import rule_column, rule_of
@@ -29,8 +36,7 @@ class Judged(Protocol):
     Its columns are the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted;
     ``marks`` and ``noted``, the warnings and notes on an accepted event, null where there are none; the record's
     ``ORIGIN``; the rest of its ``ENVELOPE``, null where the event is accepted; ``is_released``, whether an operator
-    sent it again from quarantine; and ``bytes``, the size of its value. Both take screened records, and judge those
-    that are in doubt.
+    sent it again from quarantine; and ``bytes``, the size of its value.
     """
 
     @property
@@ -40,8 +46,8 @@ class Judged(Protocol):
     def arrivals(self) -> Arrivals:
         """What deduplication looks at."""
 
-    def events(self, sifted: Sifted) -> DataFrame:
-        """The new events, at least one, with the columns of silver."""
+    def measures(self, sifted: Sifted) -> dict[str, Callable[[], Rows]]:
+        """The measures of the new events, at least one, by the name of the table that they belong to."""
 
     def silver(self, sifted: Sifted) -> Rows:
         """The new events, to be appended."""
@@ -56,22 +62,55 @@ class Judged(Protocol):
         """Give the memory back."""
 
 
-class JudgedInMemory:
-    """A small batch: one Spark job collects it, and Arrow takes it apart; each further job would cost as much again."""
+class Plans:
+    """How the records of one topic are judged and measured; what small batches need is planned once.
 
-    def __init__(self, screened: DataFrame, judge: Judge) -> None:
-        self._contract = judge.contract
-        self._session = screened.sparkSession
-        self._rows = self._settled(screened.toArrow(), judge)
-        self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
+    Args:
+        session: does it.
+        judge: of the topic.
+        golds: the marts and snapshots that are computed from its events.
+        few: how many rows may be collected.
+    """
 
-    def _settled(self, screened: pa.Table, judge: Judge) -> pa.Table:
+    def __init__(self, session: SparkSession, judge: Judge, golds: Sequence[Gold], *, few: int) -> None:
+        self.contract = judge.contract
+        self.judge = judge
+        self.golds = golds
+        self.few = few
+        self._session = session
+        self._screen = Prepared(session, StructType(RECORD), judge.screen)
+
+    def judged(self, records: pa.Table) -> pa.Table:
+        """Judge records, with the columns of ``ENVELOPE``; gives those of ``Judged``."""
+        screened = self._screen.compute(records)
         doubtful = screened.filter(pc.is_null(screened["reasons"]))
         if not doubtful:
             return screened
-        records = self._session.createDataFrame(doubtful.select(ENVELOPE)).coalesce(1)
-        settled = screened.filter(pc.is_valid(screened["reasons"]))
-        return pa.concat_tables([settled, judge.judge(records).toArrow().cast(screened.schema)])
+        judged = self._thorough.compute(doubtful.select(ENVELOPE)).cast(screened.schema)
+        return pa.concat_tables([screened.filter(pc.is_valid(screened["reasons"])), judged])
+
+    def measured(self, events: pa.Table) -> dict[str, pa.Table]:
+        """The measures of events, with the columns of silver, by the name of the table that they belong to."""
+        return self._measures.compute(events) if self.golds else {}
+
+    @cached_property
+    def _thorough(self) -> Prepared:
+        # Not before a record is in doubt: to plan this takes seconds, which would delay the first event.
+        return Prepared(self._session, StructType(RECORD), self.judge.judge)
+
+    @cached_property
+    def _measures(self) -> Measures:
+        return Measures(self._session, self.golds, silver_schema(self.contract))
+
+
+class JudgedInMemory:
+    """A small batch: one Spark job, planned once, judges it, and Arrow takes it apart."""
+
+    def __init__(self, records: pa.Table, plans: Plans) -> None:
+        self._contract = plans.contract
+        self._plans = plans
+        self._rows = plans.judged(records)
+        self._is_accepted = pc.equal(pc.list_value_length(self._rows["reasons"]), 0)
 
     @property
     def size(self) -> int:
@@ -83,10 +122,13 @@ class JudgedInMemory:
         rows = self._rows.append_column("is_accepted", self._is_accepted)
         return Arrivals.of(rows, key=self._contract.key, event_time=self._contract.event_time)
 
-    def events(self, sifted: Sifted) -> DataFrame:
-        """The new events, at least one, with the columns of silver."""
-        # One task: a shuffle of so few rows costs more than the second processor gives.
-        return self._session.createDataFrame(self.silver(sifted)).coalesce(1)
+    def measures(self, sifted: Sifted) -> dict[str, Callable[[], Rows]]:
+        """The measures of the new events, at least one, by the name of the table that they belong to."""
+
+        def constant(rows: pa.Table) -> Callable[[], Rows]:
+            return lambda: rows
+
+        return {name: constant(rows) for name, rows in self._plans.measured(self.silver(sifted)).items()}
 
     def silver(self, sifted: Sifted) -> pa.Table:
         """The new events, to be appended."""
@@ -111,13 +153,15 @@ class JudgedInMemory:
 class JudgedBySpark:
     """A large batch, cached by Spark; what fits into memory is collected part by part."""
 
-    def __init__(self, screened: DataFrame, judge: Judge, few: int) -> None:
+    def __init__(self, records: DataFrame, plans: Plans) -> None:
+        judge = plans.judge
+        screened = judge.screen(records)
         self._screened = screened.persist()
         self._judged = judge.judge(screened.where("reasons IS NULL").select(*ENVELOPE)).persist()
         self._rows = screened.where("reasons IS NOT NULL").unionByName(self._judged)
-        self._judge = judge
-        self._contract = judge.contract
-        self._few = few
+        self._contract = plans.contract
+        self._golds = plans.golds
+        self._few = plans.few
         self._sizes: dict[bool, int] = {}
 
     @property
@@ -135,14 +179,21 @@ class JudgedBySpark:
             event_time=event_time,
         )
 
-    def events(self, sifted: Sifted) -> DataFrame:
-        """The new events, at least one, with the columns of silver."""
-        rows = silver_rows(sifted.keep(self._rows), self._contract)
-        return rows.coalesce(1) if len(sifted.arrivals) <= self._few else rows
+    def measures(self, sifted: Sifted) -> dict[str, Callable[[], Rows]]:
+        """The measures of the new events, at least one, by the name of the table that they belong to."""
+        events = self._new(sifted)
+
+        def measured(gold: Gold) -> Rows:
+            measures = gold.measure(events)
+            # Measures of few events are few; those of many may be few too, and are counted.
+            count = sifted.accepted if sifted.accepted <= self._few else measures.count()
+            return collect_if_few(measures, count=count, few=self._few)
+
+        return {gold.name: partial(measured, gold) for gold in self._golds}
 
     def silver(self, sifted: Sifted) -> Rows:
         """The new events, to be appended."""
-        return collect_if_few(self.events(sifted), count=sifted.accepted, few=self._most(is_accepted=True))
+        return collect_if_few(self._new(sifted), count=sifted.accepted, few=self._most(is_accepted=True))
 
     def quarantine(self, sifted: Sifted) -> Rows:
         """The refused records, with the columns of quarantine."""
@@ -159,6 +210,10 @@ class JudgedBySpark:
             broken[OUTCOMES[row["name"]]][row["rule"]] = row["count"]
         return broken
 
+    def _new(self, sifted: Sifted) -> DataFrame:
+        rows = silver_rows(sifted.keep(self._rows), self._contract)
+        return rows.coalesce(1) if len(sifted.arrivals) <= self._few else rows
+
     def _most(self, *, is_accepted: bool) -> int:
         """How many records may be collected: none where they are few but large."""
         return self._few if self._of_size().get(is_accepted, 0) <= IN_MEMORY_BYTES else -1
@@ -170,12 +225,6 @@ class JudgedBySpark:
             sizes = self._rows.groupBy(is_accepted).agg(F.coalesce(F.sum("bytes"), F.lit(0)).alias("size")).collect()
             self._sizes = {row["is_accepted"]: row["size"] for row in sizes}
         return self._sizes
-
-    def collect(self) -> JudgedInMemory:
-        """The same in memory; this one is released."""
-        collected = JudgedInMemory(self._rows, self._judge)
-        self.release()
-        return collected
 
     def release(self) -> None:
         """Give the memory back."""
@@ -189,5 +238,12 @@ def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:
 
 
 def silver_columns(contract: Contract) -> list[str]:
-    """The columns of silver: the contract's fields, where the event comes from, and the warnings on it."""
-    return [*(field.name for field in contract.fields), *ORIGIN, "marks"]
+    """The columns of silver."""
+    return silver_schema(contract).names
+
+
+def silver_schema(contract: Contract) -> StructType:
+    """The schema of silver: the contract's fields, where the event comes from, and the warnings on it."""
+    origin = [field for field in RECORD if field.name in ORIGIN]
+    marks = column("marks", ArrayType(StringType()), "Warnings: rule: fields (values). Empty where there are none.")
+    return StructType([*contract.spark_schema, *origin, marks])

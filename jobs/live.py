@@ -1,213 +1,140 @@
-"""Live: from Kafka to silver, quarantine and gold in one pass.
+"""Live: from Kafka to silver, quarantine and gold in one pass, one query for all topics of a domain.
 
 decode ▸ judge against the contract ▸ dedupe within the watermark ▸ write silver, quarantine and every mart
 """
 
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import contextmanager
 
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
+from pyspark.sql import functions as F
 
-from jobs.bronze import RECORD
+from jobs.definitions import Definitions
 from jobs.engine.batch import MILLISECOND, Batch, current_batch
-from jobs.engine.commit import Appender, collect_if_few
-from jobs.engine.deduplicate import ORIGIN, Deduplication
-from jobs.engine.evolve import evolve
-from jobs.engine.exceptions import StoppedByRuleError
+from jobs.engine.commit import Rows
 from jobs.engine.kafka import Pace, records
-from jobs.engine.newest import SnapshotWriter
 from jobs.engine.query import POOL, Plan, Trigger
-from jobs.engine.table import Table, column
-from jobs.engine.turns import Turns
-from jobs.engine.upsert import MartWriter
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
-from jobs.intake import IntakeWriter, quality
-from jobs.judge import Judge
-from jobs.judged import ARRIVAL_DATE, Broken, Judged, JudgedBySpark, JudgedInMemory
-from jobs.marts import MARTS, SNAPSHOTS, Mart, Snapshot
-from jobs.pseudonyms import pseudonym_key
+from jobs.entity import Entity, Taken, Write, query_name
+from jobs.intake import IntakeWriter
 from jobs.settings import Settings
-from quality.judgement import rule_names
-from quality.rules import Rule
-from schemas import Contract
 
 # Above so many records, Spark is quicker at taking a batch apart than Arrow in one thread (docs/decisions/0010).
 IN_MEMORY_RECORDS = 20_000
-# A batch costs much of a second however few events it has: a busy stream goes on at once, a quiet one waits for a fifth
-# of the time that its contract allows from event to gold, and looks ten times as often.
+# A batch costs some tenths of a second however few events it has: a busy stream goes on at once, a quiet one waits for
+# a fifth of the time that its most urgent contract allows from event to gold, and looks ten times as often.
 BUSY_RECORDS = 2_000
 WAITS_PER_FRESHNESS = 5
 LOOKS_PER_WAIT = 10
-
-
-def silver_table(contract: Contract) -> Table:
-    """The table of an entity's valid events, each once."""
-    origin = [field for field in RECORD if field.name in ORIGIN]
-    marks = column("marks", ArrayType(StringType()), "Warnings: rule: fields (values). Empty where there are none.")
-    schema = StructType([*contract.spark_schema, *origin, marks])
-    return Table("silver", contract.name, schema, f"Valid events of {contract.topic}, each once.")
-
-
-def quarantine_table(contract: Contract) -> Table:
-    """The table of what was refused from a topic: the record as it came, and why."""
-    extra = [StructField("reasons", ArrayType(StringType())), StructField(ARRIVAL_DATE, DateType())]
-    return Table(
-        layer="quarantine",
-        name=contract.name,
-        schema=StructType([*RECORD, *extra]),
-        description=f"Records of {contract.topic} that were refused, as they came, with the reasons.",
-        partition_by=(ARRIVAL_DATE,),
-    )
-
-
-def query_name(contract: Contract) -> str:
-    """The name of an entity's query."""
-    return f"live-{contract.topic}"
+ENTITIES_AT_A_TIME = 3
+WRITES_AT_A_TIME = 4
 
 
 def live(
     session: SparkSession,
-    contract: Contract,
-    rules: Sequence[Rule],
+    domain: str,
+    definitions: Definitions,
     settings: Settings,
     trigger: Trigger,
     intake: IntakeWriter,
-    turns: Turns | None = None,
 ) -> Plan:
-    """Plan the query that turns the events of one topic into silver, quarantine and gold.
+    """Plan the query that turns the events of a domain into silver, quarantine and gold.
 
     Args:
         session: runs it.
-        contract: of the topic.
-        rules: what every event is judged with beside the contract.
+        domain: whose topics it reads.
+        definitions: its contracts and rules, and maybe those of others.
         settings: where Kafka and the lake are.
         trigger: when micro-batches start.
         intake: counts for all queries of the application.
-        turns: lets them share the processors; without it, batches follow one another at once.
     """
-    judge = Judge(contract, rules, key=pseudonym_key(settings))
-    write = LiveWriter(session, judge, rules, settings, intake, turns)
-    wait = contract.freshness / WAITS_PER_FRESHNESS
-    pace = None if trigger.get("availableNow") else Pace(records=busy_records(settings), longest=wait)
-    arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger, pace=pace)
-    # A record that may be refused has no event time here, so it does not move the watermark.
-    delay = f"{int(contract.watermark_delay.total_seconds())} seconds"
-    events = judge.screen(arrived).withWatermark(contract.event_time, delay)
+    own = definitions.of_domain(domain)
+    entities = [Entity(session, contract, own.rules[contract.topic], settings) for contract in own.contracts]
+    write = LiveWriter(session, query_name(domain), entities, settings, intake)
+    wait = min(contract.freshness for contract in own.contracts) / WAITS_PER_FRESHNESS
+    most = settings.max_offsets_per_trigger
+    pace = None if trigger.get("availableNow") else Pace(records=min(BUSY_RECORDS, most), longest=wait)
+    arrived = records(session, [contract.topic for contract in own.contracts], settings, most=most, pace=pace)
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
-    return Plan(events, query_name(contract), write, settings, {"processingTime": looks, **trigger})
-
-
-def busy_records(settings: Settings) -> int:
-    """So many records that have come are a batch at once."""
-    return min(BUSY_RECORDS, settings.max_offsets_per_trigger)
+    watermarks = {f"live-{entity.contract.topic}": entity.watermark for entity in entities}
+    return Plan(
+        arrived, query_name(domain), write, settings, {"processingTime": looks, **trigger}, watermarks=watermarks
+    )
 
 
 class LiveWriter:
-    """Deduplicates micro-batches of screened records and writes them to every table of their entity."""
+    """Writes each micro-batch of a query to the tables of its entities, and counts what became of it."""
 
     def __init__(
         self,
         session: SparkSession,
-        judge: Judge,
-        rules: Sequence[Rule],
+        query: str,
+        entities: Sequence[Entity],
         settings: Settings,
         intake: IntakeWriter,
-        turns: Turns | None,
     ) -> None:
-        lake, contract = settings.lake_url, judge.contract
-        marts, snapshots = MARTS.get(contract.topic, ()), SNAPSHOTS.get(contract.topic, ())
         self._session = session
-        self._judge = judge
-        self._contract = contract
-        self._rules = tuple(rule_names(contract, rules))
-        self._stopping = {rule.name for rule in rules if rule.stops}
+        self._entities = {entity.contract.topic: entity for entity in entities}
+        self._intake = intake
         self._few = settings.spark_writer_rows
         self._weight = Weight()
-        declared: tuple[Mart | Snapshot, ...] = (*marts, *snapshots)
-        for table in (silver_table(contract), *(gold.table for gold in declared)):
-            evolve(session, table, lake)
-        self._silver = Appender(silver_table(contract), lake)
-        self._quarantine = Appender(quarantine_table(contract), lake)
-        self._gold: list[MartWriter | SnapshotWriter] = [
-            *(MartWriter(mart, lake) for mart in marts),
-            *(SnapshotWriter(snapshot, lake) for snapshot in snapshots),
-        ]
-        self._intake = intake
-        self._turns = turns
-        self._busy = busy_records(settings)
-        self._deduplication = Deduplication(
-            silver_table(contract).create(lake),
-            key=contract.key,
-            event_time=contract.event_time,
-            delay=contract.watermark_delay,
-        )
-        self._threads = ThreadPoolExecutor(
-            max_workers=4,
-            thread_name_prefix="commit",
-            initializer=session.sparkContext.setLocalProperty,
-            initargs=(POOL, query_name(contract)),
+        # Those of entities wait for those of writes, so they are apart.
+        self._threads, self._writing = (
+            ThreadPoolExecutor(
+                max_workers=count,
+                thread_name_prefix=query,
+                initializer=session.sparkContext.setLocalProperty,
+                initargs=(POOL, query),
+            )
+            for count in (ENTITIES_AT_A_TIME, WRITES_AT_A_TIME)
         )
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Commit a batch to each table that does not have it yet."""
-        began = time.monotonic()
         batch = current_batch(self._session, batch_id)
-        judged = self._hold(frame, batch)
-        broken = judged.broken_rules()
-        self._stop_at(broken)
-        sifted = self._deduplication.sift(judged.arrivals(), batch)
-        counts = quality(self._rules, broken, judged=len(sifted.arrivals))
-        # What is looked at live goes first.
-        writes: list[Callable[[], None]] = []
-        if sifted.accepted:
-            events = judged.events(sifted)
-            writes += [partial(self._upsert, mart, events, batch, sifted.accepted) for mart in self._gold]
-            writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
-        if sifted.refused:
-            writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
-        writes += [
-            partial(self._intake.count_records, self._contract.topic, sifted, batch, promised=self._contract.freshness)
-        ]
-        if len(sifted.arrivals):
-            writes += [partial(self._intake.count_rules, self._contract.topic, counts, batch)]
-        self._run(writes, together=len(sifted.arrivals) <= self._few and judged.size <= IN_MEMORY_BYTES)
-        self._deduplication.remember(sifted)
-        self._weight.learn(len(sifted.arrivals), judged.size)
-        judged.release()
-        if self._turns and batch.records < self._busy:
-            self._turns.rest(query_name(self._contract), began, most=self._contract.freshness.total_seconds() / 2)
+        with self._by_topic(frame, batch) as parts:
+            # All are judged before one is written: a rule may ask to stop.
+            taken = list(self._threads.map(lambda topic: self._entities[topic].take(parts[topic], batch), parts))
+            if batch.records <= self._few and sum(one.judged.size for one in taken) <= IN_MEMORY_BYTES:
+                list(self._threads.map(self._write_together, taken))
+            else:
+                # Large writes go one after the other: each fills the processors and much of the memory by itself.
+                for write in [write for one in taken for write in self._writes(one)]:
+                    write()
+            self._intake.count(taken, batch, rules={topic: entity.rules for topic, entity in self._entities.items()})
+            for one in taken:
+                self._entities[one.contract.topic].remember(one)
 
-    def _stop_at(self, broken: Broken) -> None:
-        """Stop before anything of the batch is written, where a rule asks for it."""
-        for rule, count in sum(broken.values(), Counter[str]()).items():
-            if rule in self._stopping:
-                raise StoppedByRuleError(
-                    f"{count} records of {self._contract.topic} break the rule '{rule}', which asks to stop the job. "
-                    f"Mend the events' source or the rule in quality/silver/{self._contract.name}.yaml and start anew."
-                )
+    def _writes(self, taken: Taken) -> list[Write]:
+        return self._entities[taken.contract.topic].writes(taken)
 
-    def _hold(self, frame: DataFrame, batch: Batch) -> Judged:
-        are_few = batch.records <= IN_MEMORY_RECORDS
-        if are_few and self._weight.fits(batch.records):
-            return JudgedInMemory(frame, self._judge)
-        held = JudgedBySpark(frame, self._judge, self._few)
-        return held.collect() if are_few and held.size <= IN_MEMORY_BYTES else held
+    def _write_together(self, taken: Taken) -> None:
+        for written in [self._writing.submit(write) for write in self._writes(taken)]:
+            written.result()
 
-    def _run(self, writes: Sequence[Callable[[], None]], *, together: bool) -> None:
-        # Large writes go one after the other: each fills the processors and much of the memory by itself.
-        if together:
-            for done in [self._threads.submit(write) for write in writes]:
-                done.result()
-        else:
-            for write in writes:
-                write()
-
-    def _upsert(self, mart: MartWriter | SnapshotWriter, events: DataFrame, batch: Batch, count: int) -> None:
-        measures = mart.mart.measure(events)
-        # Measures of few events are few; those of many may be few too, and are counted.
-        rows = count if count <= self._few else measures.count()
-        mart.upsert(collect_if_few(measures, count=rows, few=self._few), batch)
+    @contextmanager
+    def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[dict[str, Rows]]:
+        """The records of each topic that has any: in memory where they are few, else held by Spark."""
+        if batch.records <= IN_MEMORY_RECORDS and self._weight.fits(batch.records):
+            collected = frame.toArrow()
+            self._weight.learn(collected.num_rows, collected.nbytes)
+            yield {
+                topic: collected.filter(pc.equal(collected["topic"], topic))
+                for topic in pc.unique(collected["topic"]).to_pylist()
+            }
+            return
+        held = frame.persist()
+        try:
+            size = F.sum(F.coalesce(F.octet_length("value"), F.lit(0))).alias("size")
+            found = held.groupBy("topic").agg(F.count("*").alias("records"), size).collect()
+            self._weight.learn(sum(row["records"] for row in found), sum(row["size"] for row in found))
+            parts: dict[str, Rows] = {}
+            for row in found:
+                rows = held.where(F.col("topic") == row["topic"])
+                is_small = row["records"] <= IN_MEMORY_RECORDS and row["size"] <= IN_MEMORY_BYTES
+                parts[row["topic"]] = rows.toArrow() if is_small else rows
+            yield parts
+        finally:
+            held.unpersist()

@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql.types import IntegerType, LongType, StringType, StructType, TimestampType
 
 from jobs.engine.table import Table, column
-from jobs.live import quarantine_table
+from jobs.entity import quarantine_table
 from quality.judgement import rule_of
 from schemas import Contract
 

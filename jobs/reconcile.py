@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
 
+import numpy as np
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyarrow.fs import FileSelector, FileSystem
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -14,13 +16,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructType, TimestampType
 
 from jobs.bronze import EVENTS
-from jobs.engine.batch import EPOCH, MILLISECOND, Batch
+from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
+from jobs.engine.identities import Flags
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
+from jobs.engine.watermark import newest_event_time, watermark_of
+from jobs.entity import query_name, silver_table
 from jobs.judge import Judge
 from jobs.judged import silver_rows
-from jobs.live import query_name, silver_table
 from jobs.marts import MARTS, Mart
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
@@ -109,16 +113,26 @@ def reconcile(
 
 
 def committed_watermark(contract: Contract, settings: Settings) -> dt.datetime | None:
-    """The watermark of the last batch that ``live`` has finished: of what is older, nothing is counted any more."""
-    files, root = FileSystem.from_uri(f"{settings.lake_url}/_checkpoints/{query_name(contract)}")
+    """The watermark after the last batch that ``live`` has finished: of what is older, nothing is counted any more."""
+    files, root = FileSystem.from_uri(f"{settings.lake_url}/_checkpoints/{query_name(contract.domain)}")
     found = files.get_file_info(FileSelector(f"{root}/commits", allow_not_found=True))
     batches = [int(file.base_name) for file in found if file.base_name.isdigit()]
     if not batches:
         return None
     with files.open_input_stream(f"{root}/offsets/{max(batches)}") as stream:
-        _, metadata, *_ = stream.read().splitlines()
-    milliseconds: int = json.loads(metadata)["batchWatermarkMs"]
-    return EPOCH + milliseconds * MILLISECOND
+        _, _, offsets, *_ = stream.read().splitlines()
+    ends: dict[str, int] = json.loads(offsets).get(contract.topic, {})
+
+    def is_finished(rows: pa.Table) -> Flags:
+        partitions, offsets = rows["partition"].to_numpy(), rows["offset"].to_numpy()
+        flags: Flags = np.zeros(rows.num_rows, dtype=np.bool_)
+        for partition, end in ends.items():
+            flags |= (partitions == int(partition)) & (offsets < end)
+        return flags
+
+    silver = DeltaTable(silver_table(contract).url(settings.lake_url))
+    newest = newest_event_time(silver, contract.event_time, is_finished)
+    return None if newest is None else watermark_of(newest, contract.watermark_delay)
 
 
 def _events(

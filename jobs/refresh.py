@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.engine.evolve import evolve
 from jobs.engine.table import Table
-from jobs.live import silver_table
+from jobs.entity import silver_table
 from jobs.marts import View
 from jobs.settings import Settings
 from schemas import Contract

@@ -2,37 +2,24 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 from pyspark.sql import SparkSession
 
 from jobs.bronze import bronze
+from jobs.definitions import Definitions, definitions
 from jobs.engine.evolve import evolve
 from jobs.engine.progress import report
 from jobs.engine.query import Plan, Trigger
 from jobs.engine.session import spark_session
-from jobs.engine.turns import Turns
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
 from jobs.live import live
 from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
 from jobs.reconcile import PARITY
 from jobs.settings import Settings
-from jobs.tables import table_schemas, views
-from quality.rules import Rule
-from quality.suite import load_suites
-from schemas import Contract, load_contracts
-
-
-@dataclass(frozen=True)
-class Definitions:
-    """What the jobs hold events against: every contract, and by its topic the rules of its suite."""
-
-    contracts: Sequence[Contract]
-    rules: Mapping[str, Sequence[Rule]]
-
+from jobs.tables import views
 
 PlanJob = Callable[[SparkSession, Definitions, Settings, Trigger, str | None], Iterator[Plan]]
 
@@ -52,17 +39,12 @@ def _live(
     for table in (RELEASES, RESULTS, PARITY, *(view.table for view in views())):
         table.create(settings.lake_url)
     intake = IntakeWriter(settings.lake_url)
-    turns = None if trigger.get("availableNow") else Turns(SECONDS_PER_QUERY)
-    for contract in definitions.contracts:
-        if domain in (None, contract.domain):
-            yield live(session, contract, definitions.rules[contract.topic], settings, trigger, intake, turns)
+    for chosen in [domain] if domain else definitions.domains:
+        yield live(session, chosen, definitions, settings, trigger, intake)
 
 
 JOBS: dict[str, PlanJob] = {"bronze": _bronze, "live": _live}
 """The jobs that `sluice run` knows, by name."""
-
-SECONDS_PER_QUERY = 0.2
-"""What a small batch takes of two processors, and a little more: some is left for who looks at what they made."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether a query has ended."""
@@ -99,24 +81,12 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
                 break
             if look % LOOKS_PER_REPORT == 0:
                 for query in queries:
-                    report(query.stream, settings)
+                    report(query, settings)
     finally:
         failures = [failure for query in queries if (failure := query.stream.exception()) is not None]
         for query in queries:
             query.stop()
-            report(query.stream, settings)
+            report(query, settings)
     if failures:
         raise failures[0]
     session.stop()
-
-
-def definitions() -> Definitions:
-    """Every contract and its rules.
-
-    Raises:
-        DefinitionError: a contract or suite is wrong.
-    """
-    contracts = load_contracts()
-    suites = {suite.table: suite for suite in load_suites(table_schemas(contracts))}
-    rules = {c.topic: suites[c.silver].rules if c.silver in suites else () for c in contracts}
-    return Definitions(contracts, rules)

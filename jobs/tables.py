@@ -6,8 +6,8 @@ from pyspark.sql.types import StructType
 
 from jobs.bronze import EVENTS
 from jobs.engine.table import Table
+from jobs.entity import quarantine_table, silver_table
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
-from jobs.live import quarantine_table, silver_table
 from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Mart, Snapshot, View
 from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES

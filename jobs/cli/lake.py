@@ -53,9 +53,9 @@ def reconcile(
     fix: Annotated[bool, typer.Option("--fix", help="Bring in what came too late for the stream.")] = False,
 ) -> None:
     """Compute gold once more from bronze, compare cell by cell (table ops.parity); ends with 1 if anything differs."""
+    from jobs.definitions import definitions
     from jobs.engine.session import spark_session
     from jobs.reconcile import reconcile
-    from jobs.run import definitions
 
     now = dt.datetime.now(dt.UTC)
     begin = now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=1)

@@ -2,12 +2,13 @@
 
 import datetime as dt
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from jobs.engine.offsets import Offsets, offsets_between
+from jobs.engine.offsets import Offsets, spans_between
 
 EPOCH = dt.datetime.fromtimestamp(0, tz=dt.UTC)
 MILLISECOND = dt.timedelta(milliseconds=1)
@@ -15,17 +16,22 @@ MILLISECOND = dt.timedelta(milliseconds=1)
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch of one query.
+    """One micro-batch of one query, as one of its tables takes it.
 
-    ``watermark`` is the one that the batch was planned with: rows at or before it cannot arrive any more in later
-    batches. A batch that runs again after a failure has the same id, input and watermark. ``records`` is how many
-    offsets of Kafka it spans, those included that Kafka deleted before the query's first batch.
+    ``watermark`` is that of the table's entity: rows at or before it cannot arrive any more in later batches. A batch
+    that runs again after a failure has the same id, input and watermark. ``spans`` is how many offsets of each topic of
+    Kafka it has, those included that Kafka deleted before the query's first batch.
     """
 
     query_id: str
     id: int
-    watermark: dt.datetime
-    records: int = 0
+    watermark: dt.datetime = EPOCH
+    spans: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def records(self) -> int:
+        """Offsets of all topics."""
+        return sum(self.spans.values())
 
     def application(self, table: str) -> str:
         """The application id under which this batch's query commits to a table (Delta's ``txn`` action)."""
@@ -38,15 +44,12 @@ def current_batch(session: SparkSession, batch_id: int) -> Batch:
     assert query_id is not None, "called outside foreachBatch"
     query = session.streams.get(query_id)
     assert query is not None, "the query runs while its batch does"
-    execution = query._jsq.streamingQuery()
-    milliseconds = execution.lastExecution().offsetSeqMetadata().batchWatermarkMs()
-    watermark = EPOCH + milliseconds * MILLISECOND
-    return Batch(query_id, batch_id, watermark, records=_records(execution))
+    return Batch(query_id, batch_id, spans=_spans(query._jsq.streamingQuery()))
 
 
-def _records(execution: Any) -> int:
+def _spans(execution: Any) -> dict[str, int]:
     started, ends = execution.committedOffsets(), execution.availableOffsets()
-    return offsets_between({} if started.isEmpty() else _offsets(started), _offsets(ends))
+    return spans_between({} if started.isEmpty() else _offsets(started), _offsets(ends))
 
 
 def _offsets(progress: Any) -> Offsets:

@@ -171,7 +171,7 @@ class Deduplication:
         young = pc.field(self._event_time) >= pa.scalar(since, pa.timestamp("us", "UTC"))
         columns = [self._key, self._event_time, *PLACE]
         rows = self._silver.to_pyarrow_dataset().to_table(columns=columns, filter=young)
-        before = _came_before(rows, arrivals)
+        before = came_before(rows, arrivals)
         seen.add(Identities.of(rows[self._key])[before], _integers(rows[self._event_time])[before])
         return seen
 
@@ -185,12 +185,12 @@ class Deduplication:
         silver = self._silver.to_pyarrow_dataset().scanner(columns=[self._key, *PLACE])
         found = [rows.filter(pc.is_in(rows[self._key], keys)) for rows in silver.to_batches()]
         rows = pa.Table.from_batches(found, silver.projected_schema)
-        earlier = rows[self._key].filter(pa.array(_came_before(rows, arrivals)))
+        earlier = rows[self._key].filter(pa.array(came_before(rows, arrivals)))
         is_known: Flags = pc.is_in(keys, earlier).to_numpy(False)
         return is_known
 
 
-def _came_before(rows: pa.Table, arrivals: Arrivals) -> Flags:
+def came_before(rows: pa.Table, arrivals: Arrivals) -> Flags:
     """Which rows of silver are of earlier batches."""
     before = np.ones(rows.num_rows, dtype=np.bool_)
     partitions, offsets = _integers(rows["partition"]), _integers(rows["offset"])

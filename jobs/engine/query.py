@@ -1,13 +1,14 @@
 """Plan a query, start it, and stop it between two micro-batches."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
+from jobs.engine.watermark import Watermark
 from jobs.settings import Settings
 
 POOL = "spark.scheduler.pool"
@@ -31,6 +32,7 @@ class Query:
     """A running query that hands each micro-batch to a function."""
 
     stream: StreamingQuery
+    watermarks: Mapping[str, Watermark]
     _writing: threading.Lock
     _told_to_stop: threading.Event
 
@@ -51,6 +53,8 @@ class Plan:
     write: Write
     settings: Settings
     trigger: Trigger
+    watermarks: Mapping[str, Watermark] = field(default_factory=dict)
+    """Of each entity that it writes, by the name under which it reports; without any, it reports as a whole."""
 
     def start(self) -> Query:
         """Start it."""
@@ -70,4 +74,4 @@ class Plan:
         context.setLocalProperty(POOL, self.name)
         stream = (writer.trigger(**arguments) if arguments else writer).start()
         context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
-        return Query(stream, writing, told_to_stop)
+        return Query(stream, self.watermarks, writing, told_to_stop)

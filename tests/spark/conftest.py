@@ -1,14 +1,19 @@
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.definitions import Definitions
+from jobs.engine.query import Query
 from jobs.engine.session import spark_session
+from jobs.intake import IntakeWriter
+from jobs.live import live
 from jobs.settings import Settings
+from quality.rules import Rule
 from schemas import Contract, load_contracts
 
 ARRIVED = dt.datetime(2026, 3, 1, 12, 0, 10)
@@ -54,6 +59,13 @@ def review(number: int, **changes: Any) -> dict[str, Any]:
         "text": "Fine.",
         **changes,
     }
+
+
+def start_live(spark: SparkSession, settings: Settings, *contracts: Contract, rules: Sequence[Rule] = ()) -> Query:
+    """Start ``live`` for contracts of one domain, with the same rules for each; it takes what Kafka has, and ends."""
+    definitions = Definitions(contracts, {contract.topic: rules for contract in contracts})
+    intake = IntakeWriter(settings.lake_url)
+    return live(spark, contracts[0].domain, definitions, settings, {"availableNow": True}, intake).start()
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.engine.exceptions import IncompatibleTableError
-from jobs.intake import IntakeWriter
-from jobs.live import live, quarantine_table, silver_table
+from jobs.entity import quarantine_table, silver_table
 from jobs.settings import Settings
 from schemas import Contract, load_contract
 from schemas.loader import DIRECTORY
 from stack.produce import producer
-from tests.spark.conftest import review
+from tests.spark.conftest import review, start_live
 from tests.stack.pipeline import running_broker
 
 REVIEWS = DIRECTORY / "marketplace" / "reviews.yaml"
@@ -54,7 +53,7 @@ def run(spark: SparkSession, contract: Contract, settings: Settings, *events: di
     with producer(settings) as kafka:
         for event in events:
             kafka.send(contract.topic, json.dumps(event).encode())
-    query = live(spark, contract, (), settings, {"availableNow": True}, IntakeWriter(settings.lake_url)).start()
+    query = start_live(spark, settings, contract)
     assert query.stream.awaitTermination(120)
 
 

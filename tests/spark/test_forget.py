@@ -12,14 +12,12 @@ from pyspark.sql import SparkSession
 
 from jobs.bronze import bronze
 from jobs.forget import forget
-from jobs.intake import IntakeWriter
-from jobs.live import live
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
 from quality.protection import pseudonym
 from schemas import Contract, load_contracts
 from stack.produce import producer
-from tests.spark.conftest import Event
+from tests.spark.conftest import Event, start_live
 from tests.stack.pipeline import Lake, running_broker
 
 ADA, BOB = "customer-ada", "customer-bob"
@@ -33,10 +31,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def run(spark: SparkSession, settings: Settings) -> None:
-    intake = IntakeWriter(settings.lake_url)
-    plans = [live(spark, contract, (), settings, {"availableNow": True}, intake) for contract in CONTRACTS]
-    plans.append(bronze(spark, CONTRACTS, settings, {"availableNow": True}))
-    for query in [plan.start() for plan in plans]:
+    of_bronze = bronze(spark, CONTRACTS, settings, {"availableNow": True})
+    for query in (start_live(spark, settings, *CONTRACTS), of_bronze.start()):
         assert query.stream.awaitTermination(120)
 
 

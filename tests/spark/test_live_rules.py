@@ -13,17 +13,17 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.engine.deduplicate import Sifted
 from jobs.engine.progress import report
-from jobs.intake import QUALITY_BY_MINUTE, IntakeWriter
+from jobs.entity import quarantine_table, silver_table
+from jobs.intake import QUALITY_BY_MINUTE
 from jobs.judge import Judge
-from jobs.judged import JudgedBySpark, JudgedInMemory
-from jobs.live import live, quarantine_table, silver_table
+from jobs.judged import JudgedBySpark, JudgedInMemory, Plans
 from jobs.settings import Settings
 from jobs.status import job_status
 from quality.judgement import rule_names
 from quality.rules import Rule, rules
 from schemas import Contract
 from stack.produce import producer
-from tests.spark.conftest import RECORD, review
+from tests.spark.conftest import RECORD, review, start_live
 from tests.stack.pipeline import running_broker
 
 LOW_WITHOUT_TEXT = {
@@ -84,7 +84,7 @@ def send(contract: Contract, settings: Settings) -> None:
 
 def run(spark: SparkSession, contract: Contract, found: tuple[Rule, ...], settings: Settings) -> None:
     send(contract, settings)
-    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url)).start()
+    query = start_live(spark, settings, contract, rules=found)
     assert query.stream.awaitTermination(120)
 
 
@@ -116,10 +116,10 @@ def test_a_rule_may_stop_the_job_before_anything_is_written(
 ) -> None:
     send(reviews, broker)
     stopping = rules([SHORT | {"on_failure": "stop"}])
-    query = live(spark, reviews, stopping, broker, {"availableNow": True}, IntakeWriter(broker.lake_url)).start()
+    query = start_live(spark, broker, reviews, rules=stopping)
     with pytest.raises(StreamingQueryException, match=r"2 records of marketplace.reviews break the rule 'value_len"):
         query.stream.awaitTermination(120)
-    report(query.stream, broker)
+    report(query, broker)
     (status,) = job_status(broker)
     assert status["state"] == "failed"
     assert status["error"].startswith(
@@ -129,7 +129,7 @@ def test_a_rule_may_stop_the_job_before_anything_is_written(
     assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 0
 
     # Once the rule is mended, the job goes on where it stopped.
-    query = live(spark, reviews, (), broker, {"availableNow": True}, IntakeWriter(broker.lake_url)).start()
+    query = start_live(spark, broker, reviews)
     assert query.stream.awaitTermination(120)
     assert DeltaTable(silver_table(reviews).url(broker.lake_url)).to_pyarrow_table().num_rows == 4
 
@@ -137,11 +137,11 @@ def test_a_rule_may_stop_the_job_before_anything_is_written(
 def test_both_ways_to_hold_a_batch_count_alike(spark: SparkSession, reviews: Contract) -> None:
     values = [json.dumps(event).encode() for event in EVENTS]
     judge = Judge(reviews, RULES, key=b"key")
-    screened = judge.screen(records(spark, reviews, values))
+    arrived, plans = records(spark, reviews, values), Plans(spark, judge, (), few=10)
 
-    in_memory = JudgedInMemory(screened, judge).broken_rules()
+    in_memory = JudgedInMemory(arrived.toArrow(), plans).broken_rules()
 
-    assert in_memory == JudgedBySpark(screened, judge, few=10).broken_rules()
+    assert in_memory == JudgedBySpark(arrived, plans).broken_rules()
     assert in_memory["marked"] == {LENGTH: 2}
 
 
@@ -151,7 +151,7 @@ def test_a_large_batch_collects_what_is_small_in_it(
     monkeypatch.setattr("jobs.judged.IN_MEMORY_BYTES", 1_000)
     values = [json.dumps(review(0)).encode(), b"x" * 2_000]
     judge = Judge(reviews, (), key=b"key")
-    judged = JudgedBySpark(judge.screen(records(spark, reviews, values)), judge, 10)
+    judged = JudgedBySpark(records(spark, reviews, values), Plans(spark, judge, (), few=10))
     is_new = np.array([True, False])
     sifted = Sifted(judged.arrivals(), is_new, ~is_new & False)
 

@@ -12,9 +12,9 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from jobs.intake import INTAKE_BY_MINUTE, IntakeWriter
+from jobs.entity import quarantine_table, silver_table
+from jobs.intake import INTAKE_BY_MINUTE
 from jobs.judge import RELEASED
-from jobs.live import live, quarantine_table, silver_table
 from jobs.marts.marketplace import SALES_BY_MINUTE
 from jobs.quarantine import RELEASES, newest_records, summarize
 from jobs.settings import Settings
@@ -22,7 +22,7 @@ from quality.rules import Rule, rules
 from schemas import Contract
 from stack.produce import producer
 from stack.release import release
-from tests.spark.conftest import Event
+from tests.spark.conftest import Event, start_live
 from tests.stack.pipeline import running_broker
 
 ONLY_HOME = rules(
@@ -51,7 +51,7 @@ def send(contract: Contract, settings: Settings, *events: dict[str, Any]) -> Non
 
 
 def run(spark: SparkSession, contract: Contract, settings: Settings, found: tuple[Rule, ...] = ()) -> None:
-    query = live(spark, contract, found, settings, {"availableNow": True}, IntakeWriter(settings.lake_url)).start()
+    query = start_live(spark, settings, contract, rules=found)
     assert query.stream.awaitTermination(120)
 
 

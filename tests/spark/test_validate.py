@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
-from jobs.live import silver_table
+from jobs.entity import silver_table
 from jobs.settings import Settings
 from jobs.validate import RESULTS, Report, validate
 from schemas import Contract

@@ -8,7 +8,7 @@ from typing import Any
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.live import silver_table
+from jobs.entity import silver_table
 from jobs.marts.customer_views import CUSTOMERS_BY_DAY, MARKETPLACE_CUSTOMERS, SESSIONS_BY_HOUR, TRAVEL_CUSTOMERS
 from jobs.marts.history import as_of, history
 from jobs.marts.stock_views import STOCK_COVER

@@ -158,7 +158,7 @@ class Lake:
 
     def batches(self) -> dict[str, int | None]:
         """The last batch that each table of ``live`` has."""
-        metadata = Path(self.root, "_checkpoints", f"live-{TOPIC}", "metadata").read_text()
+        metadata = Path(self.root, "_checkpoints", "live-marketplace", "metadata").read_text()
         query = json.loads(metadata)["id"]
         names = (
             "gold/marketplace_pulse_by_second",

@@ -1,21 +1,27 @@
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from jobs.engine.batch import EPOCH, Batch
+from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import Arrivals, Sifted
 from jobs.engine.identities import Identities
-from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter, quality
+from jobs.entity import Taken
+from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE, IntakeWriter
+from jobs.judged import OUTCOMES, Broken, Judged
 from jobs.marts import Mart
+from schemas import load_contracts
 
 PROMISED = dt.timedelta(seconds=5)
+CONTRACT = load_contracts()[0]
+ONE_RULE: defaultdict[str, list[str]] = defaultdict(lambda: ["missing: vendor"])
 
 
 @pytest.fixture
@@ -35,6 +41,14 @@ def sifted() -> Sifted:
     return Sifted(arrivals, is_new=np.array([True, True, False, False]), is_late=is_late)
 
 
+def taken(topic: str, sifted: Sifted) -> Taken:
+    """The records of a topic, of which none breaks a rule."""
+    domain, entity = topic.split(".")
+    contract = replace(CONTRACT, domain=domain, entity=entity, topic=topic, freshness=PROMISED)
+    none: Broken = {outcome: Counter() for outcome in OUTCOMES.values()}
+    return Taken(contract, cast("Judged", None), sifted, none, Batch("query", 0))
+
+
 def rows(mart: Mart, lake: Path) -> list[dict[str, Any]]:
     """The mart's rows, without their minutes, which the clock gives."""
     table = DeltaTable(mart.table.url(str(lake))).to_pyarrow_table()
@@ -46,8 +60,8 @@ def rows(mart: Mart, lake: Path) -> list[dict[str, Any]]:
 def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sifted) -> None:
     writer = IntakeWriter(str(tmp_path))
 
-    writer.count_records("shop.orders", sifted, Batch("query", 0, EPOCH), promised=PROMISED)
-    writer.count_records("shop.orders", sifted, Batch("query", 1, EPOCH), promised=PROMISED)
+    for number in range(2):
+        writer.count([taken("shop.orders", sifted)], Batch("query", number), rules=ONE_RULE)
 
     (row,) = rows(INTAKE_BY_MINUTE, tmp_path)
     assert 3 <= row.pop("slowest_seconds") < 60
@@ -62,20 +76,20 @@ def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sift
     }
 
 
-def test_a_batch_that_runs_again_counts_once(tmp_path: Path) -> None:
-    batch = Batch("query", 7, EPOCH)
+def test_a_batch_that_runs_again_counts_once(tmp_path: Path, sifted: Sifted) -> None:
+    batch = Batch("query", 7)
 
     broken = {"refused": Counter({"missing: vendor": 3}), "marked": Counter({"long: name": 1}), "noted": Counter()}
-    counts = quality(["missing: vendor", "below_minimum: price"], broken, judged=10)
+    one = replace(taken("shop.orders", sifted), broken=broken)
 
     for writer in (IntakeWriter(str(tmp_path)), IntakeWriter(str(tmp_path))):
-        writer.count_rules("shop.orders", counts, batch)
+        writer.count([one], batch, rules={"shop.orders": ["missing: vendor", "below_minimum: price"]})
 
     nothing = {"entity": "shop.orders", "refused": 0, "marked": 0, "noted": 0}
     assert rows(QUALITY_BY_MINUTE, tmp_path) == [
-        {**nothing, "rule": "below_minimum: price", "passed": 10, "judged": 10},
-        {**nothing, "rule": "long: name", "marked": 1, "passed": 9, "judged": 10},
-        {**nothing, "rule": "missing: vendor", "refused": 3, "passed": 7, "judged": 10},
+        {**nothing, "rule": "below_minimum: price", "passed": 4, "judged": 4},
+        {**nothing, "rule": "long: name", "marked": 1, "passed": 3, "judged": 4},
+        {**nothing, "rule": "missing: vendor", "refused": 3, "passed": 1, "judged": 4},
     ]
 
 
@@ -84,7 +98,7 @@ def test_queries_of_one_application_count_at_the_same_time(tmp_path: Path, sifte
 
     def count(entity: str) -> None:
         for number in range(20):
-            writer.count_records(entity, sifted, Batch(f"live-{entity}", number, EPOCH), promised=PROMISED)
+            writer.count([taken(entity, sifted)], Batch(f"live-{entity}", number), rules=ONE_RULE)
 
     with ThreadPoolExecutor() as threads:
         for done in [threads.submit(count, entity) for entity in ("shop.orders", "shop.payments", "trip.bookings")]:
@@ -96,7 +110,7 @@ def test_queries_of_one_application_count_at_the_same_time(tmp_path: Path, sifte
 def test_the_minute_is_that_of_processing(tmp_path: Path, sifted: Sifted) -> None:
     before = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
 
-    IntakeWriter(str(tmp_path)).count_records("shop.orders", sifted, Batch("query", 0, EPOCH), promised=PROMISED)
+    IntakeWriter(str(tmp_path)).count([taken("shop.orders", sifted)], Batch("query", 0), rules=ONE_RULE)
 
     (row,) = DeltaTable(INTAKE_BY_MINUTE.table.url(str(tmp_path))).to_pyarrow_table().to_pylist()
     assert before <= row["minute"] <= dt.datetime.now(dt.UTC)

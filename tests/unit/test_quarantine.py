@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
-from jobs.live import quarantine_table
+from jobs.entity import quarantine_table
 from jobs.quarantine import newest_records, summarize
 from jobs.settings import settings
 from schemas import Contract, load_contracts

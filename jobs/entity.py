@@ -1,0 +1,144 @@
+"""One entity in ``live``: its records of a micro-batch become silver, quarantine and gold.
+
+judge against the contract ▸ dedupe within the watermark ▸ write every mart, silver, quarantine
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
+
+from jobs.bronze import RECORD
+from jobs.engine.batch import Batch
+from jobs.engine.commit import Appender, Rows
+from jobs.engine.deduplicate import Deduplication, Sifted
+from jobs.engine.evolve import evolve
+from jobs.engine.exceptions import StoppedByRuleError
+from jobs.engine.measures import Gold
+from jobs.engine.newest import SnapshotWriter
+from jobs.engine.table import Table
+from jobs.engine.upsert import MartWriter
+from jobs.engine.watermark import Watermark
+from jobs.judge import Judge
+from jobs.judged import ARRIVAL_DATE, Broken, Judged, JudgedBySpark, JudgedInMemory, Plans, silver_schema
+from jobs.marts import MARTS, SNAPSHOTS, Mart
+from jobs.pseudonyms import pseudonym_key
+from jobs.settings import Settings
+from quality.judgement import rule_names
+from quality.rules import Rule
+from schemas import Contract
+
+Write = Callable[[], None]
+
+
+def query_name(domain: str) -> str:
+    """The name of the query of ``live`` that writes a domain's entities."""
+    return f"live-{domain}"
+
+
+def silver_table(contract: Contract) -> Table:
+    """The table of an entity's valid events, each once."""
+    return Table("silver", contract.name, silver_schema(contract), f"Valid events of {contract.topic}, each once.")
+
+
+def quarantine_table(contract: Contract) -> Table:
+    """The table of what was refused from a topic: the record as it came, and why."""
+    extra = [StructField("reasons", ArrayType(StringType())), StructField(ARRIVAL_DATE, DateType())]
+    return Table(
+        layer="quarantine",
+        name=contract.name,
+        schema=StructType([*RECORD, *extra]),
+        description=f"Records of {contract.topic} that were refused, as they came, with the reasons.",
+        partition_by=(ARRIVAL_DATE,),
+    )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of an entity's records in a micro-batch."""
+
+    contract: Contract
+    judged: Judged
+    sifted: Sifted
+    broken: Broken
+    batch: Batch
+    """With the watermark of the entity."""
+
+
+class Entity:
+    """Judges and deduplicates the records of one topic, and writes them to every table of their entity.
+
+    Args:
+        session: does the work.
+        contract: of the topic.
+        rules: what every event is judged with beside the contract.
+        settings: where the lake is.
+    """
+
+    def __init__(self, session: SparkSession, contract: Contract, rules: Sequence[Rule], settings: Settings) -> None:
+        lake = settings.lake_url
+        self.contract = contract
+        self.rules = tuple(rule_names(contract, rules))
+        self._stopping = {rule.name for rule in rules if rule.stops}
+        golds: list[Gold] = [*MARTS.get(contract.topic, ()), *SNAPSHOTS.get(contract.topic, ())]
+        for table in (silver_table(contract), *(gold.table for gold in golds)):
+            evolve(session, table, lake)
+        self._writers: dict[str, MartWriter | SnapshotWriter] = {
+            gold.name: MartWriter(gold, lake) if isinstance(gold, Mart) else SnapshotWriter(gold, lake)
+            for gold in golds
+        }
+        self._silver = Appender(silver_table(contract), lake)
+        self._quarantine = Appender(quarantine_table(contract), lake)
+        silver, event_time = silver_table(contract).create(lake), contract.event_time
+        self.watermark = Watermark(silver, event_time=event_time, delay=contract.watermark_delay)
+        self._deduplication = Deduplication(
+            silver, key=contract.key, event_time=event_time, delay=contract.watermark_delay
+        )
+        judge = Judge(contract, rules, key=pseudonym_key(settings))
+        self._plans = Plans(session, judge, golds, few=settings.spark_writer_rows)
+
+    def take(self, records: Rows, batch: Batch) -> Taken:
+        """Judge and deduplicate records; writes nothing.
+
+        Raises:
+            StoppedByRuleError: one of them breaks a rule that asks to stop the job.
+        """
+        in_memory = isinstance(records, pa.Table)
+        judged = JudgedInMemory(records, self._plans) if in_memory else JudgedBySpark(records, self._plans)
+        broken = judged.broken_rules()
+        self._stop_at(broken)
+        arrivals = judged.arrivals()
+        own = replace(batch, watermark=self.watermark.before(arrivals))
+        return Taken(self.contract, judged, self._deduplication.sift(arrivals, own), broken, own)
+
+    def writes(self, taken: Taken) -> list[Write]:
+        """What is to be written, each into a table of its own; what is looked at live comes first."""
+        judged, sifted, batch = taken.judged, taken.sifted, taken.batch
+        writes: list[Write] = []
+        if sifted.accepted:
+            writes += [partial(self._upsert, name, rows, batch) for name, rows in judged.measures(sifted).items()]
+            writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
+        if sifted.refused:
+            writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
+        return writes
+
+    def _upsert(self, name: str, rows: Callable[[], Rows], batch: Batch) -> None:
+        self._writers[name].upsert(rows(), batch)
+
+    def remember(self, taken: Taken) -> None:
+        """Take note that every table has a batch."""
+        self._deduplication.remember(taken.sifted)
+        self.watermark.advance(taken.sifted)
+        taken.judged.release()
+
+    def _stop_at(self, broken: Broken) -> None:
+        for rule, count in sum(broken.values(), Counter[str]()).items():
+            if rule in self._stopping:
+                raise StoppedByRuleError(
+                    f"{count} records of {self.contract.topic} break the rule '{rule}', which asks to stop the job. "
+                    f"Mend the events' source or the rule in quality/silver/{self.contract.name}.yaml and start anew."
+                )
