@@ -38,9 +38,10 @@ retail: environment jars ## feed every row of a real shop through the system and
 	@$(RUN) pytest tests/stack/test_retail.py --capture=no
 
 .PHONY: bench
-bench: environment jars ## freshness and throughput of Sluice and of the textbook pipeline, and what judging costs (90 minutes)
+bench: environment jars ## freshness and throughput of Sluice and of the textbook pipeline, and what judging costs (2 hours)
 	@$(RUN) bench
 	@$(RUN) bench.judging
+	@$(RUN) bench.together
 
 .PHONY: bench-screen
 bench-screen: environment browser ## seconds until the running system's dashboard is drawn, and until it shows an event
