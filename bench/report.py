@@ -341,8 +341,8 @@ def _cost_of_a_mart(one: Result, every: Result) -> str:
     added = every["gold"] - one["first_only"]
     few, many = one["usage"]["cores"], every["usage"]["cores"]
     return (
-        f"At {one['rate']:,} events/s, {one['first_only']} marts, one per topic, take {few:.2f} cores, and {added} more "
-        f"marts and snapshots {many:.2f}: {(many - few) / added:+.3f} cores per added mart."
+        f"At {one['rate']:,} events/s, {one['first_only']} marts, one per topic, take {few:.2f} cores, "
+        f"and {added} more marts and snapshots {many:.2f}: {(many - few) / added:+.3f} cores per added mart."
     )
 
 
