@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     refresh_minutes: float = Field(10, description="How often `sluice up` computes views anew, minutes; 0: never.")
     validate_minutes: float = Field(60, description="How often `sluice up` validates every table, minutes; 0: never.")
     maintain_minutes: float = Field(30, description="How often `sluice up` maintains the lake, minutes; 0: never.")
+    reconcile_at: str = Field(
+        "02:00",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        description="When, UTC, `sluice up` reconciles every night; empty: never.",
+    )
     retention_days: int = Field(
         90, description="Days that bronze and quarantine keep records as they came; 0: for ever."
     )

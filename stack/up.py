@@ -104,6 +104,8 @@ def programs(settings: Settings) -> list[Program]:
         chosen.append(stream.quality_program(settings))
     if settings.maintain_minutes > 0:
         chosen.append(stream.maintenance_program(settings))
+    if settings.reconcile_at:
+        chosen.append(stream.reconciliation_program(settings))
     return chosen
 
 
@@ -141,12 +143,13 @@ def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None
             _wait_for_jobs(settings, superset_server.tables_exist)
             tables.set()
             _wait_for_jobs(settings, stream.is_running)
-        if settings.refresh_minutes > 0:
-            supervision.start(settings, stream.VIEWS)
-        if settings.validate_minutes > 0:
-            supervision.start(settings, stream.QUALITY)
-        if settings.maintain_minutes > 0:
-            supervision.start(settings, stream.MAINTENANCE)
+        scheduled = {
+            stream.VIEWS: settings.refresh_minutes > 0,
+            stream.QUALITY: settings.validate_minutes > 0,
+            stream.MAINTENANCE: settings.maintain_minutes > 0,
+            stream.RECONCILIATION: bool(settings.reconcile_at),
+        }
+        supervision.start(settings, *(name for name, is_wanted in scheduled.items() if is_wanted))
     finally:
         tables.set()
 
