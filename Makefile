@@ -43,6 +43,10 @@ bench: environment jars ## freshness and throughput of Sluice and of the textboo
 	@$(RUN) bench.judging
 	@$(RUN) bench.together
 
+.PHONY: bench-soak
+bench-soak: environment jars ## two hours under load, to see that nothing grows without limit
+	@$(RUN) bench.soak
+
 .PHONY: bench-screen
 bench-screen: environment browser ## seconds until the running system's dashboard is drawn, and until it shows an event
 	@$(RUN) bench.screen

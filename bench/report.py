@@ -15,9 +15,11 @@ Result = Mapping[str, Any]
 
 SCREEN = "screen.json"
 JUDGING = "judging.json"
+SOAK = "soak.json"
 TOGETHER = "together"
 """How the names of the results of ``bench.together`` begin."""
 PLOT = "benchmarks.svg"
+QUARTERS = 4
 ORDER = ("textbook", "sluice")
 ONE_MART = "one mart per topic"
 """The run of ``bench.together`` that tells what a mart costs."""
@@ -51,6 +53,12 @@ and with none (`bench/unjudged.py`).
 to have them; and what a mart costs, by a run with one mart per topic.
 
 {together}
+## Over hours
+
+`make bench-soak` plays events of all topics for two hours, with `sluice maintain` every ten minutes, and notes the size
+of everything that could grow.
+
+{soak}
 ## On screen
 
 How long does a user wait? `make bench-screen` asks this of the system that `make up` has started, with Chromium.
@@ -84,7 +92,8 @@ def write(results: Path, directory: Path) -> Path:
     """Write ``benchmarks.md`` and its plot into a directory, from a directory of results; returns the page's path."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
     together = [json.loads(path.read_text()) for path in sorted(results.glob(f"{TOGETHER}.*.json"))]
-    return write_page(runs, _read(results / SCREEN), _read(results / JUDGING), directory, together)
+    named = {name.removesuffix(".json"): _read(results / name) for name in (SCREEN, JUDGING, SOAK)}
+    return write_page(runs, directory, together=together, **named)
 
 
 def _read(path: Path) -> Result | None:
@@ -93,12 +102,20 @@ def _read(path: Path) -> Result | None:
 
 def write_page(
     results: Iterable[Result],
-    screen: Result | None,
-    judging: Result | None,
     directory: Path,
+    *,
+    screen: Result | None = None,
+    judging: Result | None = None,
+    soak: Result | None = None,
     together: Sequence[Result] = (),
 ) -> Path:
     """Write ``benchmarks.md`` and ``benchmarks.svg`` into a directory; returns the path of the former."""
+    others = {
+        "screen": _screen(screen),
+        "judging": _judging(judging),
+        "soak": _soak(soak),
+        "together": _together(together),
+    }
     ordered = sorted(results, key=lambda result: (result["rate"], ORDER.index(result["pipeline"])))
     measured = [result for result in ordered if "freshness" in result]
     parts = [
@@ -112,8 +129,7 @@ def write_page(
         plot(measured, directory / PLOT)
         parts += [f"![Freshness over the run]({PLOT})\n"]
     page = directory / "benchmarks.md"
-    sections = {"screen": _screen(screen), "judging": _judging(judging), "together": _together(together)}
-    page.write_text(FRAME.format(results="\n".join(parts), **sections))
+    page.write_text(FRAME.format(results="\n".join(parts), **others))
     return page
 
 
@@ -344,6 +360,36 @@ def _cost_of_a_mart(one: Result, every: Result) -> str:
         f"At {one['rate']:,} events/s, {one['first_only']} marts, one per topic, take {few:.2f} cores, "
         f"and {added} more marts and snapshots {many:.2f}: {(many - few) / added:+.3f} cores per added mart."
     )
+
+
+SAMPLED = {
+    "memory_mib": "memory of the jobs, MiB",
+    "cores": "CPU of the jobs, cores",
+    "batch_seconds": "a micro-batch, s",
+    "most_files_of_a_table": "most files of a table",
+    "files_of_all_tables": "files of all tables",
+    "most_log_files_of_a_table": "most files in the log of a table",
+    "checkpoint_files": "files of the checkpoints",
+    "lake_mib": "the lake on disk, MiB",
+}
+
+
+def _soak(result: Result | None) -> str:
+    """Each quantity as the median of its samples in each quarter of the run."""
+    if result is None or len(result["samples"]) < QUARTERS:
+        return "Not measured yet.\n"
+    samples = result["samples"]
+    quarters = [
+        samples[len(samples) * part // QUARTERS : len(samples) * (part + 1) // QUARTERS] for part in range(QUARTERS)
+    ]
+    lines = [_row("median of", [f"quarter {number}" for number in range(1, QUARTERS + 1)])]
+    lines.append(_row("---", ["---:"] * QUARTERS))
+    for name, told in SAMPLED.items():
+        medians = [statistics.median(sample[name] for sample in quarter) for quarter in quarters]
+        lines.append(_row(told, [f"{median:,.2f}" if median < 100 else f"{median:,.0f}" for median in medians]))
+    when = f"{result['measured_at'][:10]}, {result['minutes']:g} minutes, {result['rate']:,} events/s"
+    lost = result["in_silver"] - result["produced"]
+    return "\n".join([*lines, "", f"Measured on {when}; {result['produced']:,} events, {lost} lost or doubled."]) + "\n"
 
 
 def _failures(results: list[Result]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,6 +50,15 @@ def play(
     if process.returncode:
         raise BenchError(f"the load generator ended with {process.returncode}")
     return dict(json.loads(output.splitlines()[-1]))
+
+
+def fresh(at: Settings, name: str) -> Settings:
+    """The settings of a run with an empty home of its own, ``SLUICE_HOME/bench/<name>``, and a free port for Kafka."""
+    home = at.home.absolute() / "bench" / name
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    places = {"home": home, "cache": at.cache.absolute(), "kafka_port": free_port(), "lake": "", "kafka": ""}
+    return at.model_copy(update=places)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from bench import commits, environment
 from bench.freshness import Commits, Production, latencies, quantiles, quantiles_by_period, read_production
-from bench.rig import environment_of, free_port, play, running, running_broker, still_running, wait_until
+from bench.rig import environment_of, fresh, play, running, running_broker, still_running, wait_until
 from bench.usage import Usage
 from jobs.settings import Settings
 
@@ -55,9 +55,7 @@ def run(plan: Plan, settings: Settings) -> Result:
 
     Files of the run lie in ``SLUICE_HOME/bench/<pipeline>-<rate>``; only its logs stay.
     """
-    home = settings.home.absolute() / "bench" / plan.name
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    own = fresh(settings, plan.name)
     result: Result = {
         "pipeline": plan.pipeline,
         "rate": plan.rate,
@@ -66,20 +64,18 @@ def run(plan: Plan, settings: Settings) -> Result:
         "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
     try:
-        result |= _measure(plan, home, settings)
+        result |= _measure(plan, own)
     except Exception as error:
-        result["error"] = f"{type(error).__name__}: {error}".replace(str(home), "…")
+        result["error"] = f"{type(error).__name__}: {error}".replace(str(own.home), "…")
     finally:
         for directory in ("lake", "kafka", "log", "tmp"):
-            shutil.rmtree(home / directory, ignore_errors=True)
+            shutil.rmtree(own.home / directory, ignore_errors=True)
     return result
 
 
-def _measure(plan: Plan, home: Path, settings: Settings) -> Result:
-    python = environment.ensure(settings.cache.absolute())
-    port = free_port()
-    places = {"home": home, "cache": settings.cache.absolute(), "kafka_port": port, "lake": "", "kafka": ""}
-    own = settings.model_copy(update=places)
+def _measure(plan: Plan, own: Settings) -> Result:
+    python = environment.ensure(own.cache)
+    home = own.home
     table, log, kept = home / "lake" / MART, home / "production.log", home / "log"
     with ExitStack() as stack:
         broker_process = stack.enter_context(running_broker(own))

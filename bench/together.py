@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import shutil
 import sys
 import time
 from collections.abc import Collection
@@ -19,7 +18,7 @@ from bench import commits, environment, machine, report, tape
 from bench.__main__ import DOCS, RESULTS
 from bench.freshness import Floats, quantiles, read_production
 from bench.one_mart import FIRST
-from bench.rig import BenchError, environment_of, free_port, play, running, running_broker, still_running, wait_until
+from bench.rig import BenchError, environment_of, fresh, play, running, running_broker, still_running, wait_until
 from bench.run import COMMANDS
 from bench.usage import Usage
 from jobs.engine.measures import Gold
@@ -74,12 +73,8 @@ def measure(plan: Plan, minutes: float, warmup: float, at: Settings) -> Result:
     Raises:
         BenchError: a process ended, or an event is missing.
     """
-    python = environment.ensure(at.cache.absolute())
-    home = at.home.absolute() / "bench" / "together"
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    places = {"home": home, "cache": at.cache.absolute(), "kafka_port": free_port(), "lake": "", "kafka": ""}
-    own = at.model_copy(update=places)
+    own = fresh(at, "together")
+    python, home = environment.ensure(own.cache), own.home
     contracts = [contract for contract in load_contracts() if contract.domain in plan.domains]
     events = home / "tape"
     tape.record(events, [contract.topic for contract in contracts])
