@@ -77,6 +77,7 @@ docs: environment ## write the pages and datasets that come from declarations
 .PHONY: lock
 lock: environment ## choose the newest versions that our requirements allow, with hashes
 	@$(COMPILE) --upgrade --extra dev --output-file stack/locks/jobs.txt pyproject.toml
+	$(COMPILE) --constraint stack/locks/jobs.txt --output-file stack/locks/runtime.txt pyproject.toml
 	$(COMPILE) --upgrade --output-file stack/locks/superset.txt superset/requirements.in
 
 .PHONY: environment

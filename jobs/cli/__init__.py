@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from jobs.cli import bi, definitions, lake, quarantine, stream, system
+from jobs.cli import bi, cluster, definitions, lake, quarantine, stream, system
 from jobs.engine.exceptions import IncompatibleTableError
 from schemas import DefinitionError
 from stack.exceptions import StackError
@@ -21,6 +21,7 @@ COMMANDS = (
     *(system.up, system.down, system.logs, system.status),
     *(stream.run, stream.produce, stream.incident),
     definitions.check,
+    *(cluster.alive, cluster.topics, cluster.await_tables),
     *(lake.refresh, lake.validate, lake.reconcile, lake.maintain, lake.forget),
 )
 for command in COMMANDS:
