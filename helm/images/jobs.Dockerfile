@@ -45,6 +45,9 @@ COPY --from=environment /opt/sluice/cache/jars /opt/sluice/cache/jars
 COPY . /opt/sluice/app
 COPY helm/images/entrypoint /opt/sluice/entrypoint
 WORKDIR /opt/sluice/app
+RUN echo sluice:x:10001:10001:Sluice:/var/lib/sluice:/usr/sbin/nologin >>/etc/passwd \
+ && echo sluice:x:10001: >>/etc/group \
+ && python3 -m compileall -q /opt/sluice/app
 USER 10001:10001
 ENTRYPOINT ["/usr/bin/tini", "--", "/opt/sluice/entrypoint"]
 CMD ["sluice", "--help"]

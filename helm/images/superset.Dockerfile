@@ -35,6 +35,9 @@ ENV PATH=/opt/sluice/cache/environments/superset/bin:$SERVERS/pixeltable_pgserve
 COPY --from=environment /opt/sluice/cache/environments /opt/sluice/cache/environments
 COPY superset /opt/sluice/app/superset
 WORKDIR /opt/sluice/app
+RUN echo sluice:x:10001:10001:Sluice:/var/lib/sluice:/usr/sbin/nologin >>/etc/passwd \
+ && echo sluice:x:10001: >>/etc/group \
+ && python3 -m compileall -q /opt/sluice/app
 USER 10001:10001
 ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["gunicorn", "--config", "/opt/sluice/app/superset/gunicorn_config.py", "superset.app:create_app()"]
