@@ -35,7 +35,8 @@ class Superset:
     def __init__(self, url: str, user: Mapping[str, str]) -> None:
         self._api = f"{url.rstrip('/')}/api/v1"
         self._session = requests.Session()
-        token = self._json(self._session.post(f"{self._api}/security/login", json={**user, "provider": "db"}, timeout=60))
+        login = {**user, "provider": "db"}
+        token = self._json(self._session.post(f"{self._api}/security/login", json=login, timeout=60))
         self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
         csrf = self._json(self._session.get(f"{self._api}/security/csrf_token/", timeout=60))["result"]
         self._session.headers.update({"X-CSRFToken": csrf, "Referer": self._api})
