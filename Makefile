@@ -55,6 +55,14 @@ test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k
 test-long: environment jars browser ## all tests at full size: more kills, larger catch-up
 	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
+.PHONY: images
+images: ## build the images of jobs and Superset, as archives too; TAG=dev
+	@helm/images/build $(or $(TAG),dev) .sluice/images
+
+.PHONY: test-kubernetes
+test-kubernetes: environment ## the chart on a real cluster: install, hurt, upgrade, uninstall; needs `make images`
+	@$(RUN) pytest tests/kubernetes --capture=no $(ARGS)
+
 .PHONY: lint
 lint: environment ## look for mistakes and bad style
 	@$(RUN) ruff check .

@@ -1,5 +1,6 @@
 """The chart is right by every judge that needs no pods: helm, its unit tests, the schemas, and a real API server."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_every_template_does_what_its_tests_say() -> None:
     tested = {path.relative_to(CHART / "tests") for path in (CHART / "tests").rglob("*_test.yaml")}
     templates = {path.relative_to(CHART / "templates") for path in (CHART / "templates").rglob("*.yaml")}
     assert {path.with_name(f"{path.stem}_test.yaml") for path in templates} <= tested
-    assert " 0 passed" not in report
+    assert re.search(r"^Tests: +[1-9]\d* passed", report, re.M)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
