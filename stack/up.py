@@ -161,7 +161,13 @@ def _start_broker(settings: Settings, progress: Progress) -> None:
             broker.prepare(settings)
             supervision.start(settings, broker.NAME)
             supervision.wait_until(settings, broker.NAME, lambda: broker.is_ready(bootstrap))
-    broker.create_topics(bootstrap, [contract.topic for contract in load_contracts()])
+    broker.create_topics(
+        bootstrap,
+        [contract.topic for contract in load_contracts()],
+        partitions=settings.topic_partitions,
+        replicas=settings.topic_replicas,
+        retention_hours=settings.topic_retention_hours,
+    )
 
 
 def _wait_for_jobs(settings: Settings, condition: Callable[[Settings], bool]) -> None:
