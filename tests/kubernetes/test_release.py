@@ -25,6 +25,9 @@ FRESH = 5.0
 IMAGES = Path(os.environ.get("SLUICE_TEST_IMAGES") or CHECKOUT / ".sluice" / "images")
 TAGS = tuple((os.environ.get("SLUICE_TEST_TAGS") or "dev,next").split(","))
 VICTIMS = ("jobs-stream", "kafka", "postgresql", "redis", "superset-web")
+EXECUTORS = ",".join(
+    f"jobs.executors.{value}" for value in ("enabled=true", "instances=1", "cpuRequest=200m", "memory=1g")
+)
 CLAIMS = {"sluice-lake", "data-sluice-kafka-0", "data-sluice-postgresql-0", "data-sluice-redis-0"}
 
 
@@ -111,6 +114,15 @@ def test_an_upgrade_and_a_rollback_lose_nothing(release: Release) -> None:
             assert container["image"].endswith(f":{expected}")
         eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
         print(f"\nhelm {verb}: fresh again after {time.monotonic() - began:.0f} s")
+
+
+def test_executors_are_pods_by_one_value(release: Release) -> None:
+    executors = ("--set", EXECUTORS, "--wait", "--timeout", "15m")
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *executors)
+    eventually(lambda: release.cluster.is_ready("executor"), what="there is an executor", seconds=120)
+    eventually(lambda: is_fresh(release), what="gold is fresh by executors", seconds=300)
+    ready, fresh = kill(release, "executor")
+    print(f"\n| an executor | {ready:.0f} | {fresh:.0f} |")
 
 
 def test_nothing_was_lost_or_doubled(release: Release) -> None:
