@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +20,15 @@ class Settings(BaseSettings):
     lake: str = Field("", description="Path or URL of the lake; default `SLUICE_HOME/lake`.")
     kafka: str = Field("", description="Bootstrap servers; default `127.0.0.1:SLUICE_KAFKA_PORT`.")
 
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to Kafka."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How to log in to Kafka, where the protocol is SASL's."
+    )
+    kafka_username: str = Field("", description="User at Kafka.")
+    kafka_password: str = Field("", description="Password at Kafka.", repr=False)
+    kafka_ca_file: str = Field("", description="PEM file of the brokers' certificate authority; default: the system's.")
     listen: str = Field("127.0.0.1", description="Address that servers listen on.")
     metrics_port: int = Field(0, description="Port on which `sluice run` serves metrics to Prometheus; 0: none.")
     kafka_port: int = Field(9092, description="Port of the local broker; the next one is its controller's.")

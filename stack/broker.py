@@ -4,7 +4,7 @@ import base64
 import contextlib
 import subprocess
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -17,6 +17,7 @@ from stack.exceptions import StackError
 from stack.programs import Program
 
 NAME = "broker"
+NO_SECURITY: Mapping[str, str] = {}
 
 
 def program(settings: Settings) -> Program:
@@ -73,10 +74,10 @@ def render(settings: Settings) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def is_ready(bootstrap_servers: str) -> bool:
-    """Whether the broker answers."""
+def is_ready(bootstrap_servers: str, security: Mapping[str, str] = NO_SECURITY) -> bool:
+    """Whether the broker answers; ``security`` as `python_options` has it."""
     try:
-        admin = _admin(bootstrap_servers)
+        admin = _admin(bootstrap_servers, security)
     except KafkaError:
         return False
     admin.close()
@@ -84,7 +85,13 @@ def is_ready(bootstrap_servers: str) -> bool:
 
 
 def create_topics(
-    bootstrap_servers: str, topics: Iterable[str], *, partitions: int = 2, replicas: int = -1, retention_hours: int = 72
+    bootstrap_servers: str,
+    topics: Iterable[str],
+    *,
+    partitions: int = 2,
+    replicas: int = -1,
+    retention_hours: int = 72,
+    security: Mapping[str, str] = NO_SECURITY,
 ) -> list[str]:
     """Create those of the topics that do not exist; returns them. ``replicas`` -1: as the broker has it.
 
@@ -100,7 +107,7 @@ def create_topics(
             "message.timestamp.type": "LogAppendTime",
         },
     }
-    admin = _admin(bootstrap_servers)
+    admin = _admin(bootstrap_servers, security)
     try:
         missing = sorted(set(topics) - set(admin.list_topics()))
         if missing:
@@ -114,10 +121,10 @@ def create_topics(
     return missing
 
 
-def _admin(bootstrap_servers: str) -> KafkaAdminClient:
+def _admin(bootstrap_servers: str, security: Mapping[str, str]) -> KafkaAdminClient:
     # The defaults back off for up to 30 s, far longer than a broker needs to start.
     patience = {"bootstrap_timeout_ms": 3_000, "reconnect_backoff_max_ms": 250}
-    return KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **patience)
+    return KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **patience, **security)
 
 
 def _java(settings: Settings, *options: str) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event
 
+from jobs.kafka_security import python_options
 from jobs.settings import Settings, settings
 from schemas import load_contracts
 from stack import (
@@ -167,6 +168,7 @@ def _start_broker(settings: Settings, progress: Progress) -> None:
         partitions=settings.topic_partitions,
         replicas=settings.topic_replicas,
         retention_hours=settings.topic_retention_hours,
+        security=python_options(settings),
     )
 
 

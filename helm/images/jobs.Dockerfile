@@ -23,9 +23,8 @@ RUN --mount=type=secret,id=certificates,target=/run/certificates.pem \
     if [ -s /run/certificates.pem ]; then export PIP_CERT=/run/certificates.pem SSL_CERT_FILE=/run/certificates.pem; fi \
  && python3 -m stack.environments runtime \
  && find /opt/sluice/cache/environments -name tests -path '*/site-packages/*/tests' -prune -exec rm -rf {} +
-COPY jobs jobs
-COPY schemas schemas
-COPY stack stack
+COPY jobs/__init__.py jobs/settings.py jobs/
+COPY stack/jars.py stack/java.py stack/
 RUN --mount=type=secret,id=java-certificates,target=/run/cacerts \
     if [ -s /run/cacerts ]; then export JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/run/cacerts; fi \
  && /opt/sluice/cache/environments/runtime/bin/python -m stack.jars

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli.output import counted, table
+from jobs.kafka_security import python_options
 from jobs.settings import settings
 from schemas import load_contracts
 
@@ -35,7 +36,8 @@ def topics() -> None:
     from stack import broker
 
     ours = settings()
-    while not broker.is_ready(ours.bootstrap_servers):
+    security = python_options(ours)
+    while not broker.is_ready(ours.bootstrap_servers, security):
         typer.echo(f"waiting for Kafka at {ours.bootstrap_servers}")
         time.sleep(1)
     created = broker.create_topics(
@@ -44,6 +46,7 @@ def topics() -> None:
         partitions=ours.topic_partitions,
         replicas=ours.topic_replicas,
         retention_hours=ours.topic_retention_hours,
+        security=security,
     )
     for topic in created:
         typer.echo(f"created {topic}")

@@ -1,6 +1,9 @@
 """The chart on a real cluster: installed, used, hurt, upgraded, rolled back, uninstalled; in this order."""
 
 import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ import pytest
 import yaml
 
 from jobs.settings import CHECKOUT
-from tests.helm.conftest import CHART
+from tests.helm.conftest import CHART, tool
 from tests.kubernetes import cluster as clusters
 from tests.kubernetes.cluster import NAMESPACE, RELEASE, Cluster, eventually
 from tests.kubernetes.traffic import Questions, Traffic, assert_exact
@@ -25,6 +28,9 @@ FRESH = 5.0
 IMAGES = Path(os.environ.get("SLUICE_TEST_IMAGES") or CHECKOUT / ".sluice" / "images")
 TAGS = tuple((os.environ.get("SLUICE_TEST_TAGS") or "dev,next").split(","))
 VICTIMS = ("jobs-stream", "kafka", "postgresql", "redis", "superset-web")
+EXECUTORS = ",".join(
+    f"jobs.executors.{value}" for value in ("enabled=true", "instances=1", "cpuRequest=200m", "memory=1g")
+)
 CLAIMS = {"sluice-lake", "data-sluice-kafka-0", "data-sluice-postgresql-0", "data-sluice-redis-0"}
 
 
@@ -113,6 +119,30 @@ def test_an_upgrade_and_a_rollback_lose_nothing(release: Release) -> None:
         print(f"\nhelm {verb}: fresh again after {time.monotonic() - began:.0f} s")
 
 
+def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
+    module = tmp_path / "count_records.py"
+    module.write_text(COUNT_RECORDS)
+    sent = sluice(release, "submit", "--follow", "--namespace", NAMESPACE, str(module), "bronze/events")
+    assert int(re.findall(r"^(\d+) rows$", sent, re.M)[0]) >= EVENTS
+
+    told = sluice(release, "submit", "--namespace", NAMESPACE, "refresh", "--every", "60")
+    (endless,) = re.findall(r"Sent (\S+)\.", told)
+    listed = sluice(release, "jobs", "list", "--namespace", NAMESPACE)
+    assert "succeeded" in listed
+    assert endless in listed
+    sluice(release, "jobs", "stop", endless, "--namespace", NAMESPACE)
+    assert endless not in sluice(release, "jobs", "list", "--namespace", NAMESPACE)
+
+
+def test_executors_are_pods_by_one_value(release: Release) -> None:
+    executors = ("--set", EXECUTORS, "--wait", "--timeout", "15m")
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *executors)
+    eventually(lambda: release.cluster.is_ready("executor"), what="there is an executor", seconds=120)
+    eventually(lambda: is_fresh(release), what="gold is fresh by executors", seconds=300)
+    ready, fresh = kill(release, "executor")
+    print(f"\n| an executor | {ready:.0f} | {fresh:.0f} |")
+
+
 def test_nothing_was_lost_or_doubled(release: Release) -> None:
     release.traffic.end()
     assert_exact(release.questions, release.traffic.ledger)
@@ -148,11 +178,31 @@ def test_uninstall_leaves_the_volumes(release: Release) -> None:
     assert release.cluster.get("deployments") == []
 
 
+def sluice(release: Release, *arguments: str) -> str:
+    """Run the command line on this machine; returns its output, fails unless it ends with 0."""
+    kubectl = Path(tool("kubectl")).parent
+    environment = {"KUBECONFIG": str(release.cluster.kubeconfig), "PATH": f"{kubectl}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "jobs.cli", *arguments]
+    finished = subprocess.run(
+        command, cwd=CHECKOUT, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
+
+
 def is_fresh(release: Release) -> bool:
     """Whether the newest event in gold is younger than five seconds, by Superset."""
     age = release.questions.freshness()
     return age is not None and age < FRESH
 
+
+COUNT_RECORDS = """
+import sys
+from deltalake import DeltaTable
+from jobs.settings import settings
+rows = DeltaTable(f"{settings().lake_url}/{sys.argv[1]}").to_pyarrow_dataset().count_rows()
+print(f"{rows} rows")
+"""
 
 SCHEDULE = """
 import json, os, requests

@@ -87,13 +87,15 @@
   "spark.kubernetes.container.image.pullPolicy" $root.Values.image.pullPolicy
   "spark.kubernetes.executor.podTemplateFile" "/etc/sluice/executor/pod.yaml"
   "spark.kubernetes.executor.podTemplateContainerName" "executor"
-  "spark.kubernetes.executor.podNamePrefix" "$(POD_NAME)"
   "spark.executor.instances" ($executors.instances | toString)
   "spark.executor.cores" ($executors.cores | toString)
   "spark.executor.memory" $executors.memory
   "spark.executor.memoryOverhead" $executors.memoryOverhead
   "spark.executor.extraJavaOptions" "-XX:+UseG1GC -Duser.timezone=UTC"
 -}}
+{{- with $executors.cpuRequest -}}
+{{- $_ := set $conf "spark.kubernetes.executor.request.cores" . -}}
+{{- end -}}
 {{- if $executors.localVolume -}}
 {{- $claim := "spark.kubernetes.executor.volumes.persistentVolumeClaim.spark-local-dir-1" -}}
 {{- $_ := set $conf (printf "%s.mount.path" $claim) "/var/lib/sluice/local" -}}
