@@ -83,6 +83,11 @@ class Dashboard:
         self._address = address
         self._path = _path(slug)
 
+    @property
+    def driver(self) -> WebDriver:
+        """The window, for what is not on a dashboard."""
+        return self._driver
+
     def load(self, slug: str = "") -> float:
         """Load the dashboard's address, or that of another; returns the seconds until every chart was drawn."""
         self._path = _path(slug) if slug else self._path

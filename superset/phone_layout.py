@@ -11,6 +11,8 @@ from flask import Flask, Response, request
 
 ENDPOINT = "DashboardRestApi.get"
 COLUMNS = 12
+LEAST_HEIGHT = 46
+"""Of what was wide, such as a table, whose rows take several lines on a phone; in units of 8 pixels."""
 PLACED = ("CHART", "COLUMN", "MARKDOWN")
 
 Layout = dict[str, Any]
@@ -33,7 +35,7 @@ def stacked(layout: Layout) -> Layout:
         if not isinstance(part, dict):
             continue
         if part.get("type") in PLACED:
-            parts[key]["meta"] = {**part["meta"], "width": COLUMNS}
+            parts[key]["meta"] = _meta(part["meta"])
         elif part.get("type") == "ROW":
             rows = _rows(key, part)
             del parts[key]
@@ -42,6 +44,11 @@ def stacked(layout: Layout) -> Layout:
             place = parent["children"].index(key)
             parent["children"] = [*parent["children"][:place], *rows, *parent["children"][place + 1 :]]
     return parts
+
+
+def _meta(meta: Layout) -> Layout:
+    height = max(meta["height"], LEAST_HEIGHT) if meta["width"] > COLUMNS / 3 and "height" in meta else None
+    return {**meta, "width": COLUMNS, **({"height": height} if height else {})}
 
 
 def _rows(key: str, row: Layout) -> dict[str, Layout]:

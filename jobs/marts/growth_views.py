@@ -1,6 +1,6 @@
 """Where the marketplace is heading: growth against earlier times, what to expect next, and what moves most."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StringType
 
@@ -118,7 +118,7 @@ def movers(orders: DataFrame) -> DataFrame:
         orders: silver orders.
 
     Returns:
-        kind, name, compared, net, net_before (currency of the marketplace).
+        kind, name, compared, net, net_before (currency of the marketplace), place (1 changed most among its kind).
     """
     placed = _placed(orders)
     age = (F.unix_micros("now") - F.unix_micros("first")) / 3_600_000_000
@@ -134,7 +134,7 @@ def movers(orders: DataFrame) -> DataFrame:
     label = F.when(F.first("length") >= 1, F.format_string("%.0f h", F.first("length"))).otherwise(
         F.format_string("%.0f min", F.first("length") * 60)
     )
-    return (
+    moved = (
         sold.where("name is not null")
         .groupBy("kind", "name")
         .agg(
@@ -143,6 +143,8 @@ def movers(orders: DataFrame) -> DataFrame:
             F.expr("coalesce(sum(net) filter (where ago >= length), 0)").alias("net_before"),
         )
     )
+    order = Window.partitionBy("kind").orderBy(F.abs(F.col("net") - F.col("net_before")).desc(), "name")
+    return moved.withColumn("place", F.row_number().over(order))
 
 
 NET = "Value of the orders placed, after discounts"
@@ -208,6 +210,7 @@ MOVERS_NOW = View(
         Attribute("net_before", "net_before", MONEY, CURRENCY, f"{NET}, in the time before."),
         Attribute("change", "net - net_before", MONEY, CURRENCY, "How much more was sold than before."),
         Attribute("growth", GROWTH, DoubleType(), "share", "The change as a share of what was sold before."),
+        Attribute("place", "place", LongType(), "rank", "Place in its kind by the size of the change; 1 is largest."),
     ),
     rows=movers,
     metrics=(

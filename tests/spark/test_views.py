@@ -342,5 +342,6 @@ def test_movers_are_compared_over_as_long_as_history_allows(spark: SparkSession)
     germany, france = found["country", "DE"], found["country", "FR"]
     assert (germany["net"], germany["net_before"], germany["change"], germany["growth"]) == (15, 20, -5, -0.25)
     assert (france["net"], france["net_before"], france["change"], france["growth"]) == (60, 0, 60, None)
+    assert (france["place"], germany["place"]) == (1, 2)
     assert found["category", "Books"]["change"] == 55
     assert {kind for kind, _ in found} == {"category", "country", "product", "vendor"}
