@@ -51,6 +51,22 @@ bench-soak: environment jars ## two hours under load, to see that nothing grows 
 bench-screen: environment browser ## seconds until the running system's dashboard is drawn, and until it shows an event
 	@$(RUN) bench.screen
 
+.PHONY: bench-users
+bench-users: environment ## 50 users on the running system's dashboards: how fast, and what it does to freshness; USERS=, MINUTES=
+	@$(RUN) bench.users $(if $(USERS),--users $(USERS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+.PHONY: screenshots
+screenshots: environment browser ## pictures of the running system's dashboards, for docs/images
+	@$(RUN) bench.screenshots
+
+.PHONY: portal
+portal: environment ## an example of a vendor portal with a dashboard inside, at the running system; needs npm
+	@mkdir -p "$(CACHE)/portal"
+	cp superset/portal/package.json superset/portal/package-lock.json "$(CACHE)/portal/"
+	npm ci --silent --no-audit --no-fund --prefix "$(CACHE)/portal"
+	export SLUICE_HOME="$(abspath $(or $(SLUICE_HOME),.sluice))"
+	exec "$(CACHE)/environments/superset/bin/python" superset/portal/portal.py --sdk "$(CACHE)/portal"
+
 ##@ Develop
 .PHONY: test
 test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k up" for some

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from time import sleep
+from typing import Any, Literal, TypeVar
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
@@ -57,8 +58,12 @@ const link = document.querySelector(`a[href$='${arguments[0]}']`);
 if (link) { watchCharts(performance.now()); link.click(); }
 return Boolean(link);
 """
+SETTLE = 1.5
+"""Seconds after which a canvas is painted that was drawn while the page was resized."""
 QUIET = 2_000
 """Milliseconds without an answer from the server after which a page has settled."""
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+PHONE_AGENT = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile Safari/537.36"
 PATIENCE = 120.0
 LOGIN = 10.0
 
@@ -77,6 +82,11 @@ class Dashboard:
         self._driver = driver
         self._address = address
         self._path = _path(slug)
+
+    @property
+    def driver(self) -> WebDriver:
+        """The window, for what is not on a dashboard."""
+        return self._driver
 
     def load(self, slug: str = "") -> float:
         """Load the dashboard's address, or that of another; returns the seconds until every chart was drawn."""
@@ -113,9 +123,32 @@ class Dashboard:
 
         self._patiently(has_risen)
 
-    def screenshot(self, path: Path) -> None:
-        """Save what the window shows as PNG."""
+    def look(self, theme: Literal["default", "dark"], *, phone: bool = False) -> None:
+        """Choose the theme, and whether the window is that of a phone; holds for what is loaded from now on."""
+        self._driver.execute_script("localStorage.setItem('superset-theme-mode', arguments[0])", theme)
+        if phone:
+            self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+            self._driver.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": PHONE_AGENT})
+
+    def width(self) -> int:
+        """Pixels that the page is wide; more than the window means that one has to scroll sideways."""
+        return int(self._driver.execute_script("return document.documentElement.scrollWidth"))
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """Save what the window shows as PNG, or the whole page, once all of it is drawn."""
+        if not whole:
+            self._driver.save_screenshot(str(path))
+            return
+        metrics = self._driver.execute_script(
+            "return {width: innerWidth, height: document.documentElement.scrollHeight, deviceScaleFactor: 1}"
+        )
+        # Superset draws what is in sight.
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"mobile": metrics["width"] < 600})
+        self._driver.execute_script("watchCharts(performance.now())")
+        self._seconds_until_drawn()
+        sleep(SETTLE)
         self._driver.save_screenshot(str(path))
+        self._driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def _follow(self, path: str) -> None:
         self._patiently(lambda: self._driver.execute_script(FOLLOW_LINK, path))

@@ -1,4 +1,4 @@
-"""Check Superset's assets against the lake: what a dataset, a chart or a filter names must be there."""
+"""Check Superset's assets: what they name is in the lake, and what users see has help text."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -54,6 +54,7 @@ def check_assets(tables: Mapping[str, StructType], root: Path = ASSETS) -> int:
     known: dict[str, Collection[str]] = {}
     for source in sources("datasets"):
         problems += _missing_columns(source, tables)
+        problems += _without_help(source)
         known[source.content["uuid"]] = _names(source.content)
     charts: set[str] = set()
     for source in sources("charts"):
@@ -86,8 +87,19 @@ def _missing_columns(source: YamlSource, tables: Mapping[str, StructType]) -> It
             yield _unknown(source, ("columns", index), column["column_name"], f"table {table}", columns)
 
 
+def _without_help(source: YamlSource) -> Iterator[Problem]:
+    for kind, name in (("columns", "column_name"), ("metrics", "metric_name")):
+        for index, part in enumerate(source.content[kind]):
+            if not part.get("description"):
+                message = f"'{part[name]}' has no description; users see it as help"
+                yield source.problem((kind, index, "description"), message)
+
+
 def _problems_of_chart(source: YamlSource, known: Mapping[str, Collection[str]]) -> Iterator[Problem]:
     chart = source.content
+    if not chart.get("description"):
+        message = "has no description: say in a sentence what the chart shows; dashboards show it as help"
+        yield source.problem(("description",), message)
     if not chart["query_context"]:
         message = "reports need the query that Superset writes when a chart is saved: save it in the browser, export it"
         yield source.problem(("query_context",), message)

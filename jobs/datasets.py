@@ -18,6 +18,8 @@ DATABASE = str(yaml.safe_load((DATASETS.parents[1] / "databases" / "Lake.yaml").
 CERTIFICATION = {
     "certification": {"certified_by": "Sluice", "details": "Computed from Kafka, every event exactly once."}
 }
+VIEW_SECONDS = 120
+"""How long Superset keeps answers over a view, which changes every ten minutes; over marts, its default: a second."""
 CURRENCY = {"symbol": "EUR", "symbolPosition": "prefix"}
 TYPES = {"timestamp": "TIMESTAMP WITH TIME ZONE", "string": "VARCHAR"}
 """DuckDB's names of Spark's types, where they differ from Spark's in capitals."""
@@ -50,6 +52,18 @@ LABELS = {
     "mean_seconds": "Mean length of a visit (s)",
     "cart_share": "Visits with a cart",
     "purchase_share": "Visits with an order",
+    "net_before": "Net sales before",
+    "net_growth": "Growth of net sales",
+    "orders_growth": "Growth of orders",
+    "net_day_before": "Net sales a day before",
+    "net_week_before": "Net sales a week before",
+    "expected": "Forecast",
+    "total_day_before": "A day before",
+    "total_week_before": "A week before",
+    "total_expected": "Forecast",
+    "total_change": "Change",
+    "total_growth": "Growth",
+    "distance": "Size of the change",
     "stars_1": "1 star",
     **{f"stars_{stars}": f"{stars} stars" for stars in range(2, 6)},
 }
@@ -91,7 +105,7 @@ def _dataset(gold: Gold, path: Path) -> dict[str, Any]:
         "description": gold.description,
         "default_endpoint": None,
         "offset": 0,
-        "cache_timeout": None,
+        "cache_timeout": VIEW_SECONDS if isinstance(gold, View) else None,
         "sql": None,
         "params": None,
         "template_params": None,

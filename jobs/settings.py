@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     redis_port: int = Field(6380, description="Port of Superset's cache and Celery queue.")
     mail_port: int = Field(8025, description="Port of the local mail sink.")
     superset_port: int = Field(8088, description="Port of Superset.")
+    portals: str = Field(
+        "http://127.0.0.1:8090", description="Origins whose pages may embed dashboards, separated by spaces."
+    )
 
     demo_rate: float = Field(50, description="Demo events per second that `sluice up` produces; 0 for none.")
     demo_history: float = Field(3600, description="Seconds of demo traffic before the first `sluice up`.")

@@ -66,7 +66,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def initialize(settings: Settings) -> None:
     """Migrate the metadata, write users, roles and `superset/assets/`; only when these changed."""
-    stamp, digest = _stamp(settings), _sources_digest()
+    stamp, digest = _stamp(settings), _sources_digest(settings)
     if stamp.is_file() and stamp.read_text() == digest:
         return
     users = credentials.read(settings)["superset"]["users"]
@@ -109,9 +109,10 @@ def _run(settings: Settings, script: Sequence[str | Path], secrets: dict[str, st
         raise StackError(f"`{' '.join(command)}` failed.\n{log_tail(settings, SETUP_LOG)}")
 
 
-def _sources_digest() -> str:
+def _sources_digest(settings: Settings) -> str:
     digest = hashlib.sha256((environments.LOCKS / "superset.txt").read_bytes())
-    writers = [SOURCE / name for name in ("initialize.py", "access.py", "report_schedules.py")]
+    digest.update(settings.portals.encode())
+    writers = [SOURCE / name for name in ("initialize.py", "access.py", "embedding.py", "report_schedules.py")]
     for file in [*writers, *sorted(SOURCE.rglob("*.yaml"))]:
         digest.update(f"{file.relative_to(SOURCE)}\n".encode() + file.read_bytes())
     return digest.hexdigest()

@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 import access
+import embedding
 import report_schedules
+from flask import current_app
 from superset.app import create_app
 
 ASSETS = Path(__file__).parent / "assets"
@@ -27,6 +29,7 @@ def main() -> None:
         access.create_users(json.loads(os.environ["SLUICE_SUPERSET_USERS"]))
         import_assets()
         access.grant()
+        embedding.publish(access.declared()["embedded"], current_app.config["PORTALS"])
         report_schedules.schedule()
 
 

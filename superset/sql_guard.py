@@ -1,12 +1,15 @@
-"""Only questions reach the lake: SELECT, over tables of the catalogue.
+"""Only questions reach the lake: SELECT, over tables of the catalogue, and none that takes for ever.
 
 Superset's own check (``allow_dml: false``) lets ``COPY … TO`` through, and a function such as ``delta_scan``
 reads a table behind the back of Superset's row-level security. So DuckDB itself parses every statement before
-it runs (0.3 ms), and the syntax tree is held against what is allowed.
+it runs (0.3 ms), and the syntax tree is held against what is allowed. Superset's time limit is a signal, which
+reaches the main thread only, and web workers answer in other threads; so a query is interrupted here.
 """
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -23,6 +26,8 @@ TABLE_FUNCTIONS = {
     "duckdb_tables",
     "duckdb_views",
 }
+LONGEST_SECONDS = 30
+"""How long DuckDB may compute, and how long it may compute for each further part of the rows."""
 TRANSACTION_CONTROL = {"begin", "begin transaction", "commit", "rollback"}
 
 
@@ -37,9 +42,37 @@ class ReadOnlyConnection:
 
         Raises:
             duckdb.PermissionException: the statement is something else, or reads a file directly.
+            duckdb.InterruptException: it took longer than ``LONGEST_SECONDS``.
         """
         check(self._connection, sql)
-        return self._connection.execute(sql, parameters)
+        with self._interrupted_in_time():
+            return self._connection.execute(sql, parameters)
+
+    # DuckDB computes rows while they are fetched.
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left; interrupted as ``execute`` is."""
+        with self._interrupted_in_time():
+            return self._connection.fetchall()
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        """The next rows; interrupted as ``execute`` is."""
+        with self._interrupted_in_time():
+            return self._connection.fetchmany(size)
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row; interrupted as ``execute`` is."""
+        with self._interrupted_in_time():
+            return self._connection.fetchone()
+
+    @contextmanager
+    def _interrupted_in_time(self) -> Iterator[None]:
+        timer = threading.Timer(LONGEST_SECONDS, self._connection.interrupt)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def executemany(self, sql: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
         """Refuse: the driver uses it for INSERT only."""

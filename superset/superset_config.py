@@ -2,26 +2,36 @@
 
 Required: ``SLUICE_HOME``, ``SLUICE_SUPERSET_PORT``, ``SLUICE_SUPERSET_SECRET_KEY``, ``SLUICE_METADATA_URL``
 (``postgresql+psycopg2://…``), ``SLUICE_REDIS_URL`` (``redis://127.0.0.1:PORT``), ``SLUICE_MAIL_PORT``.
-Optional: ``SLUICE_LAKE``; in a cluster also ``SLUICE_SUPERSET_URL``, how a browser of ours reaches the web server,
-``SLUICE_SUPERSET_PUBLIC_URL``, how users do, ``SLUICE_MAIL_HOST``, ``…_USER``, ``…_PASSWORD``, ``…_FROM``,
-``…_STARTTLS`` and ``SLUICE_BROWSER_SANDBOX``: 0 where the kernel lets no process make a sandbox.
+Optional: ``SLUICE_LAKE``; ``SLUICE_PORTALS``, the origins whose pages may embed dashboards, separated by spaces; in a
+cluster also ``SLUICE_SUPERSET_URL``, how a browser of ours reaches the web server, ``SLUICE_SUPERSET_PUBLIC_URL``, how
+users do, ``SLUICE_MAIL_HOST``, ``…_USER``, ``…_PASSWORD``, ``…_FROM``, ``…_STARTTLS`` and ``SLUICE_BROWSER_SANDBOX``: 0
+where the kernel lets no process make a sandbox.
 """
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
+import access_limits
 import data_docs
+import embedding
 import lake_connection
 import parsedatetime
+import phone_layout
+import sql_guard
 from audit_log import AuditLogger
+from cachelib.redis import RedisCache
 from celery.schedules import crontab
+from jinja2 import ChoiceLoader, FileSystemLoader
+from redis import Redis
 from superset.config import THEME_DARK as DARK
 from superset.config import THEME_DEFAULT as LIGHT
 from superset.tasks.types import ExecutorType
 from werkzeug.middleware.shared_data import SharedDataMiddleware
 
 REDIS_URL = os.environ["SLUICE_REDIS_URL"].rstrip("/")
+PORTALS = os.environ.get("SLUICE_PORTALS", "").split()
 ADDRESS = os.environ.get("SLUICE_SUPERSET_URL") or f"http://127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}/"
 
 # Metadata database and secrets.
@@ -54,10 +64,16 @@ def _cache(prefix: str, seconds: int) -> dict[str, Any]:
 
 DAY = 24 * 60 * 60
 CACHE_CONFIG = _cache("metadata", 300)
-# One second: a hundred viewers of a live dashboard cost as much as one, and see nothing stale.
+# One second: a hundred viewers of a live dashboard cost as much as one, and see nothing stale. The datasets of views,
+# which change every ten minutes, have a longer time of their own.
 DATA_CACHE_CONFIG = _cache("data", 1)
 FILTER_STATE_CACHE_CONFIG = _cache("filter", 90 * DAY)
 EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * DAY)
+
+# SQL Lab: a worker runs the query and leaves its rows here, for an hour.
+RESULTS_BACKEND = RedisCache(Redis.from_url(f"{REDIS_URL}/1"), key_prefix="superset_results_", default_timeout=3600)
+SQLLAB_TIMEOUT = SQLLAB_ASYNC_TIME_LIMIT_SEC = sql_guard.LONGEST_SECONDS
+SQL_MAX_ROW = 50_000
 
 EVENT_LOGGER = AuditLogger()
 BLUEPRINTS = [data_docs.blueprint]
@@ -97,11 +113,17 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
     """Superset calls this when it has read its configuration, so that its own modules can be imported."""
     import sql_expressions  # noqa: F401
 
+    phone_layout.install(app)
+    embedding.frame_in(PORTALS, TALISMAN_CONFIG["content_security_policy"])
+    # Before Superset's own: pages with a viewport.
+    app.jinja_loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent / "templates"), app.jinja_loader])
+
 
 FEATURE_FLAGS = {
     "ALERT_REPORTS": True,
     "ALERT_REPORT_TABS": True,
     "DASHBOARD_RBAC": True,
+    "EMBEDDED_SUPERSET": bool(PORTALS),
     "RLS_IN_SQLLAB": True,
 }
 
@@ -137,13 +159,23 @@ TALISMAN_CONFIG = {
 }
 RATELIMIT_ENABLED = True
 RATELIMIT_STORAGE_URI = f"{REDIS_URL}/2"
-# For logging in only: one live dashboard makes more requests than Superset's limit for all routes allows.
-RATELIMIT_APPLICATION = None
+# Not for charts: one live dashboard makes more requests than Superset's limit for all routes allows.
+RATELIMIT_APPLICATION = "60 per minute"
+RATELIMIT_APPLICATION_EXEMPT_WHEN = access_limits.is_cheap
+RATELIMIT_KEY_FUNC = access_limits.who_asks
 AUTH_RATE_LIMIT = "20 per minute"
+# Guests of a portal.
+GUEST_ROLE_NAME = "Guest"
+GUEST_TOKEN_JWT_SECRET = embedding.token_secret(SECRET_KEY)
+GUEST_TOKEN_VALIDATOR_HOOK = embedding.is_restricted
+# A working day, from the last click.
+PERMANENT_SESSION_LIFETIME = 12 * 60 * 60
+FAB_PASSWORD_COMPLEXITY_ENABLED = True
+FAB_PASSWORD_COMPLEXITY_VALIDATOR = access_limits.check_password
 
 
 class CeleryConfig:
-    """Background work: reports and alerts, and pruning Superset's own logs."""
+    """Background work: reports and alerts, queries of SQL Lab, warm caches, and pruning Superset's own logs."""
 
     broker_url = f"{REDIS_URL}/0"
     result_backend = f"{REDIS_URL}/0"
@@ -152,13 +184,16 @@ class CeleryConfig:
         "superset.sql_lab",
         "superset.tasks.scheduler",
         "superset.tasks.cache",
+        "cache_warm_up",
         "report_rendering",
         "report_watchdog",
     )
     worker_prefetch_multiplier = 1
-    worker_concurrency = 2
+    # Two reports, which take half a minute each, leave room for a query.
+    worker_concurrency = 3
     beat_schedule: ClassVar[dict[str, Any]] = {
         "reports.scheduler": {"task": "reports.scheduler", "schedule": crontab()},
+        "cache.warm_up": {"task": "cache.warm_up", "schedule": crontab(), "options": {"expires": 60}},
         "reports.watchdog": {"task": "reports.watchdog", "schedule": crontab()},
         "reports.prune_log": {"task": "reports.prune_log", "schedule": crontab(minute=10, hour=0)},
         "prune_logs": {

@@ -65,6 +65,13 @@ def problems_after(tmp_path: Path) -> Problems:
             "query_context:\nquery: |\n  {",
             "reports need the query that",
         ),
+        ("charts/gross_sales.yaml", "description: ", "description: ''\nhelp: ", "has no description: say in"),
+        (
+            "datasets/Lake/travel_bookings_by_minute.yaml",
+            "description: Travellers on the trips booked.\n",
+            "description: ''\n",
+            "'travellers' has no description; ",
+        ),
         ("charts/gross_sales.yaml", "params:", "params: [", "is not valid YAML: "),
         ("dashboards/Live_sales.yaml", "uuid: 4bc37c2b", "uuid: 5bc37c2b", "the chart 'Gross sales' is not among the"),
         ("dashboards/Travel.yaml", "name: trip_type", "name: kind", "there is no 'kind' in its dataset; it has "),
@@ -77,7 +84,7 @@ def test_a_name_that_is_not_there_is_a_problem(
 
     place, _, said = problem.removeprefix(f"{file}:").partition(": ")
     assert said.startswith(message)
-    expected = 1 if "has no" in message else (ASSETS / file).read_text().split(text, 1)[0].count("\n") + 1
+    expected = 1 if "has no '" in message else (ASSETS / file).read_text().split(text, 1)[0].count("\n") + 1
     assert int(place) == expected or "YAML" in message
 
 

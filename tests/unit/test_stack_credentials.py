@@ -21,9 +21,9 @@ def test_credentials_have_the_promised_shape_and_mode(settings: Settings):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert content["superset"]["url"] == "http://127.0.0.1:18088"
     users = content["superset"]["users"]
-    assert set(users) == {"admin", "analyst", "business_user", "executive", "vendor"}
+    assert set(users) == {"admin", "analyst", "business_user", "executive", "vendor", "portal"}
     assert users["admin"]["username"] == "admin"
-    assert len({user["password"] for user in users.values()}) == 5
+    assert len({user["password"] for user in users.values()}) == 6
     assert content["mail"]["directory"] == str(settings.home / "mail")
     assert content["kafka"]["bootstrap"] == "127.0.0.1:19092"
 
