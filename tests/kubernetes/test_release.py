@@ -135,6 +135,7 @@ def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
 
 
 def test_executors_are_pods_by_one_value(release: Release) -> None:
+    release.traffic.flow(RATE)
     executors = ("--set", EXECUTORS, "--wait", "--timeout", "15m")
     release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *executors)
     eventually(lambda: release.cluster.is_ready("executor"), what="there is an executor", seconds=120)
