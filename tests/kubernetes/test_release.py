@@ -11,12 +11,11 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
-import yaml
 
 from jobs.settings import CHECKOUT
 from tests.helm.conftest import CHART, tool
 from tests.kubernetes import cluster as clusters
-from tests.kubernetes.cluster import NAMESPACE, RELEASE, Cluster, eventually
+from tests.kubernetes.cluster import NAMESPACE, RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import Questions, Traffic, assert_exact
 from tests.scale import scaled
 from tests.stack.order_traffic import order_messages
@@ -25,8 +24,6 @@ EVENTS = scaled(small=20_000, full=100_000)
 RATE = scaled(small=50, full=200)
 FRESH = 5.0
 """Seconds within which an event must be on a dashboard."""
-IMAGES = Path(os.environ.get("SLUICE_TEST_IMAGES") or CHECKOUT / ".sluice" / "images")
-TAGS = tuple((os.environ.get("SLUICE_TEST_TAGS") or "dev,next").split(","))
 VICTIMS = ("jobs-stream", "kafka", "postgresql", "redis", "superset-web")
 EXECUTORS = ",".join(
     f"jobs.executors.{value}" for value in ("enabled=true", "instances=1", "cpuRequest=200m", "memory=1g")
@@ -52,16 +49,9 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release() -> Iterator[Release]:
+def release(cluster: Cluster) -> Iterator[Release]:
     """The dev profile, ready."""
-    cluster = clusters.start()
-    if "SLUICE_TEST_KUBECONFIG" not in os.environ:
-        if not IMAGES.is_dir():
-            pytest.skip(f"there are no images in {IMAGES}; `make images` makes them")
-        clusters.load(IMAGES, TAGS)
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-    cluster.kubectl("apply", "--filename", "-", given=yaml.safe_dump(namespace))
+    cluster.make_namespace()
     began = time.monotonic()
     cluster.helm("install", RELEASE, str(CHART), *options(TAGS[0]), "--wait", "--timeout", "15m")
     ready = time.monotonic() - began
@@ -70,7 +60,7 @@ def release() -> Iterator[Release]:
     made = Release(cluster, Traffic(cluster), Questions(cluster), ready)
     yield made
     made.questions.end()
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    cluster.remove_namespace()
 
 
 def test_gold_is_exact_through_superset(release: Release) -> None:
