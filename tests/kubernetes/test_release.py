@@ -134,6 +134,25 @@ def test_executors_are_pods_by_one_value(release: Release) -> None:
     print(f"\n| an executor | {ready:.0f} | {fresh:.0f} |")
 
 
+def test_a_driver_that_stands_still_is_started_anew(release: Release) -> None:
+    release.traffic.flow(RATE)
+    patient = ("--set", "jobs.alive.within=30,jobs.terminationGracePeriodSeconds=30", "--wait", "--timeout", "15m")
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *patient)
+    eventually(lambda: is_fresh(release), what="gold is fresh", seconds=300)
+    driver = release.cluster.pod("jobs-stream")["metadata"]["name"]
+
+    # The process is there, and so are its threads: only nothing happens any more.
+    release.cluster.kubectl("exec", driver, "--", "pkill", "-STOP", "java")
+
+    def is_another() -> bool:
+        (status,) = release.cluster.pod("jobs-stream")["status"]["containerStatuses"]
+        return int(status["restartCount"]) > 0
+
+    noticed = eventually(is_another, what="the driver is started anew", seconds=400)
+    fresh = eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
+    print(f"\nA driver that stood still was started anew after {noticed:.0f} s; gold was fresh {fresh:.0f} s later.")
+
+
 def test_nothing_was_lost_or_doubled(release: Release) -> None:
     release.traffic.end()
     assert_exact(release.questions, release.traffic.ledger)
@@ -155,6 +174,29 @@ def test_a_report_is_mailed_from_inside(release: Release) -> None:
     attached = [part.get_filename() for part in mail.walk() if part.get_filename()]
     assert attached
     print(f"\n{mail['Subject']!r} to {mail['To']}: {', '.join(attached)}")
+
+
+def test_metadata_come_back_from_a_backup(release: Release) -> None:
+    def sql(*command: str, given: str | None = None) -> str:
+        secret = 'go-template={{index .data "postgresql-password" | base64decode}}'
+        password = release.cluster.kubectl("get", "secret", RELEASE, "--output", secret)
+        server = ("exec", "--stdin", "sluice-postgresql-0", "--container", "postgresql", "--", "env")
+        login = (f"PGPASSWORD={password}", command[0], "--host", "127.0.0.1", "--username", "superset")
+        return release.cluster.kubectl(*server, *login, *command[1:], "postgres", given=given)
+
+    count = ("psql", "--tuples-only", "--no-align", "--command", "SELECT COUNT(*) FROM slices")
+    charts = int(sql(*count))
+    assert charts > 0
+    backup = sql("pg_dump", "--clean", "--if-exists")
+    processes = [f"deployment/sluice-superset{part}" for part in ("", "-worker", "-beat")]
+    release.cluster.kubectl("scale", *processes, "--replicas=0")
+    sql("psql", "--command", "DELETE FROM dashboard_slices; DELETE FROM report_schedule; DELETE FROM slices")
+    assert int(sql(*count)) == 0
+
+    sql("psql", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", given=backup)
+
+    assert int(sql(*count)) == charts
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), "--wait", "--timeout", "15m")
 
 
 def test_helm_test_passes(release: Release) -> None:
