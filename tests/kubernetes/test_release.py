@@ -112,8 +112,9 @@ def test_an_upgrade_and_a_rollback_lose_nothing(release: Release) -> None:
 def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
     module = tmp_path / "count_records.py"
     module.write_text(COUNT_RECORDS)
+    before = release.questions.counts()["input"]
     sent = sluice(release, "submit", "--follow", "--namespace", NAMESPACE, str(module), "bronze/events")
-    assert int(re.findall(r"^(\d+) rows$", sent, re.M)[0]) >= EVENTS
+    assert int(re.findall(r"^(\d+) rows$", sent, re.M)[0]) >= before
 
     told = sluice(release, "submit", "--namespace", NAMESPACE, "refresh", "--every", "60")
     (endless,) = re.findall(r"Sent (\S+)\.", told)
