@@ -177,6 +177,15 @@ def test_a_report_is_mailed_from_inside(release: Release) -> None:
     print(f"\n{mail['Subject']!r} to {mail['To']}: {', '.join(attached)}")
 
 
+@pytest.mark.parametrize("task", ["refresh", "maintain", "validate", "reconcile"])
+def test_what_is_scheduled_runs(release: Release, task: str) -> None:
+    release.cluster.kubectl("create", "job", task, f"--from=cronjob/sluice-{task}")
+
+    release.cluster.kubectl("wait", f"job/{task}", "--for=condition=Complete", "--timeout=8m")
+
+    print(f"\n{release.cluster.kubectl('logs', f'job/{task}', '--tail', '2').strip()}")
+
+
 def test_metadata_come_back_from_a_backup(release: Release) -> None:
     def sql(*command: str, given: str | None = None) -> str:
         secret = 'go-template={{index .data "postgresql-password" | base64decode}}'
