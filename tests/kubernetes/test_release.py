@@ -11,12 +11,11 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
-import yaml
 
 from jobs.settings import CHECKOUT
 from tests.helm.conftest import CHART, tool
 from tests.kubernetes import cluster as clusters
-from tests.kubernetes.cluster import NAMESPACE, RELEASE, Cluster, eventually
+from tests.kubernetes.cluster import NAMESPACE, RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import Questions, Traffic, assert_exact
 from tests.scale import scaled
 from tests.stack.order_traffic import order_messages
@@ -25,8 +24,6 @@ EVENTS = scaled(small=20_000, full=100_000)
 RATE = scaled(small=50, full=200)
 FRESH = 5.0
 """Seconds within which an event must be on a dashboard."""
-IMAGES = Path(os.environ.get("SLUICE_TEST_IMAGES") or CHECKOUT / ".sluice" / "images")
-TAGS = tuple((os.environ.get("SLUICE_TEST_TAGS") or "dev,next").split(","))
 VICTIMS = ("jobs-stream", "kafka", "postgresql", "redis", "superset-web")
 EXECUTORS = ",".join(
     f"jobs.executors.{value}" for value in ("enabled=true", "instances=1", "cpuRequest=200m", "memory=1g")
@@ -52,16 +49,9 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release() -> Iterator[Release]:
+def release(cluster: Cluster) -> Iterator[Release]:
     """The dev profile, ready."""
-    cluster = clusters.start()
-    if "SLUICE_TEST_KUBECONFIG" not in os.environ:
-        if not IMAGES.is_dir():
-            pytest.skip(f"there are no images in {IMAGES}; `make images` makes them")
-        clusters.load(IMAGES, TAGS)
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-    cluster.kubectl("apply", "--filename", "-", given=yaml.safe_dump(namespace))
+    cluster.make_namespace()
     began = time.monotonic()
     cluster.helm("install", RELEASE, str(CHART), *options(TAGS[0]), "--wait", "--timeout", "15m")
     ready = time.monotonic() - began
@@ -70,7 +60,7 @@ def release() -> Iterator[Release]:
     made = Release(cluster, Traffic(cluster), Questions(cluster), ready)
     yield made
     made.questions.end()
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    cluster.remove_namespace()
 
 
 def test_gold_is_exact_through_superset(release: Release) -> None:
@@ -122,8 +112,9 @@ def test_an_upgrade_and_a_rollback_lose_nothing(release: Release) -> None:
 def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
     module = tmp_path / "count_records.py"
     module.write_text(COUNT_RECORDS)
+    before = release.questions.counts()["input"]
     sent = sluice(release, "submit", "--follow", "--namespace", NAMESPACE, str(module), "bronze/events")
-    assert int(re.findall(r"^(\d+) rows$", sent, re.M)[0]) >= EVENTS
+    assert int(re.findall(r"^(\d+) rows$", sent, re.M)[0]) >= before
 
     told = sluice(release, "submit", "--namespace", NAMESPACE, "refresh", "--every", "60")
     (endless,) = re.findall(r"Sent (\S+)\.", told)
@@ -135,12 +126,32 @@ def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
 
 
 def test_executors_are_pods_by_one_value(release: Release) -> None:
+    release.traffic.flow(RATE)
     executors = ("--set", EXECUTORS, "--wait", "--timeout", "15m")
     release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *executors)
     eventually(lambda: release.cluster.is_ready("executor"), what="there is an executor", seconds=120)
     eventually(lambda: is_fresh(release), what="gold is fresh by executors", seconds=300)
     ready, fresh = kill(release, "executor")
     print(f"\n| an executor | {ready:.0f} | {fresh:.0f} |")
+
+
+def test_a_driver_that_stands_still_is_started_anew(release: Release) -> None:
+    release.traffic.flow(RATE)
+    patient = ("--set", "jobs.alive.within=30,jobs.terminationGracePeriodSeconds=30", "--wait", "--timeout", "15m")
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *patient)
+    eventually(lambda: is_fresh(release), what="gold is fresh", seconds=300)
+    driver = release.cluster.pod("jobs-stream")["metadata"]["name"]
+
+    # The process is there, and so are its threads: only nothing happens any more.
+    release.cluster.kubectl("exec", driver, "--", "pkill", "-STOP", "java")
+
+    def is_another() -> bool:
+        (status,) = release.cluster.pod("jobs-stream")["status"]["containerStatuses"]
+        return int(status["restartCount"]) > 0
+
+    noticed = eventually(is_another, what="the driver is started anew", seconds=400)
+    fresh = eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
+    print(f"\nA driver that stood still was started anew after {noticed:.0f} s; gold was fresh {fresh:.0f} s later.")
 
 
 def test_nothing_was_lost_or_doubled(release: Release) -> None:
@@ -164,6 +175,38 @@ def test_a_report_is_mailed_from_inside(release: Release) -> None:
     attached = [part.get_filename() for part in mail.walk() if part.get_filename()]
     assert attached
     print(f"\n{mail['Subject']!r} to {mail['To']}: {', '.join(attached)}")
+
+
+@pytest.mark.parametrize("task", ["refresh", "maintain", "validate", "reconcile"])
+def test_what_is_scheduled_runs(release: Release, task: str) -> None:
+    release.cluster.kubectl("create", "job", task, f"--from=cronjob/sluice-{task}")
+
+    release.cluster.kubectl("wait", f"job/{task}", "--for=condition=Complete", "--timeout=8m")
+
+    print(f"\n{release.cluster.kubectl('logs', f'job/{task}', '--tail', '2').strip()}")
+
+
+def test_metadata_come_back_from_a_backup(release: Release) -> None:
+    def sql(*command: str, given: str | None = None) -> str:
+        secret = 'go-template={{index .data "postgresql-password" | base64decode}}'
+        password = release.cluster.kubectl("get", "secret", RELEASE, "--output", secret)
+        server = ("exec", "--stdin", "sluice-postgresql-0", "--container", "postgresql", "--", "env")
+        login = (f"PGPASSWORD={password}", command[0], "--host", "127.0.0.1", "--username", "superset")
+        return release.cluster.kubectl(*server, *login, *command[1:], "postgres", given=given)
+
+    count = ("psql", "--tuples-only", "--no-align", "--command", "SELECT COUNT(*) FROM slices")
+    charts = int(sql(*count))
+    assert charts > 0
+    backup = sql("pg_dump", "--clean", "--if-exists")
+    processes = [f"deployment/sluice-superset{part}" for part in ("", "-worker", "-beat")]
+    release.cluster.kubectl("scale", *processes, "--replicas=0")
+    sql("psql", "--command", "DELETE FROM dashboard_slices; DELETE FROM report_schedule; DELETE FROM slices")
+    assert int(sql(*count)) == 0
+
+    sql("psql", "--quiet", "--single-transaction", "--set", "ON_ERROR_STOP=1", given=backup)
+
+    assert int(sql(*count)) == charts
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), "--wait", "--timeout", "15m")
 
 
 def test_helm_test_passes(release: Release) -> None:
