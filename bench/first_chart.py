@@ -92,7 +92,13 @@ def _pick(driver: WebDriver, css: str, word: str) -> None:
 
 
 def _click(driver: WebDriver, path: str) -> None:
-    _wait(driver, lambda: [found.click() or True for found in _shown(driver, By.XPATH, path)[-1:]])
+    def click() -> bool:
+        found = _shown(driver, By.XPATH, path)
+        if found:
+            found[-1].click()
+        return bool(found)
+
+    _wait(driver, click)
 
 
 def _find(driver: WebDriver, css: str) -> WebElement:
