@@ -38,9 +38,14 @@ retail: environment jars ## feed every row of a real shop through the system and
 	@$(RUN) pytest tests/stack/test_retail.py --capture=no
 
 .PHONY: bench
-bench: environment jars ## freshness and throughput of Sluice and of the textbook pipeline, and what judging costs (90 minutes)
+bench: environment jars ## freshness and throughput of Sluice and of the textbook pipeline, and what judging costs (2 hours)
 	@$(RUN) bench
 	@$(RUN) bench.judging
+	@$(RUN) bench.together
+
+.PHONY: bench-soak
+bench-soak: environment jars ## two hours under load, to see that nothing grows without limit
+	@$(RUN) bench.soak
 
 .PHONY: bench-screen
 bench-screen: environment browser ## seconds until the running system's dashboard is drawn, and until it shows an event
@@ -71,6 +76,14 @@ test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k
 test-long: environment jars browser ## all tests at full size: more kills, larger catch-up
 	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
+.PHONY: images
+images: ## build the images of jobs and Superset, as archives too; TAG=dev
+	@helm/images/build $(or $(TAG),dev) .sluice/images
+
+.PHONY: test-kubernetes
+test-kubernetes: environment ## the chart on a real cluster: install, hurt, upgrade, uninstall; needs `make images`
+	@$(RUN) pytest tests/kubernetes --capture=no $(ARGS)
+
 .PHONY: lint
 lint: environment ## look for mistakes and bad style
 	@$(RUN) ruff check .
@@ -93,6 +106,7 @@ docs: environment ## write the pages and datasets that come from declarations
 .PHONY: lock
 lock: environment ## choose the newest versions that our requirements allow, with hashes
 	@$(COMPILE) --upgrade --extra dev --output-file stack/locks/jobs.txt pyproject.toml
+	$(COMPILE) --constraint stack/locks/jobs.txt --output-file stack/locks/runtime.txt pyproject.toml
 	$(COMPILE) --upgrade --output-file stack/locks/superset.txt superset/requirements.in
 
 .PHONY: environment

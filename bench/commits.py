@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from numpy.typing import NDArray
 
 from bench.freshness import Commits
 
@@ -71,6 +73,40 @@ def history(table: Path, log: Path, measure: str) -> Commits:
         times.append(commit.stat().st_mtime)
         totals.append(sum(files.values()))
     return Commits(np.array(times, dtype=np.float64), np.array(totals, dtype=np.int64))
+
+
+def batches(log: Path) -> dict[int, float]:
+    """When each micro-batch became visible in a table (epoch seconds), by what ``keep`` has kept of its log."""
+    visible = {}
+    for commit in sorted(log.glob("*.json")):
+        for action in map(json.loads, commit.read_text().splitlines()):
+            if written := action.get("txn"):
+                visible[int(written["version"])] = commit.stat().st_mtime
+    return visible
+
+
+def added(table: Path, log: Path, time: str) -> dict[int, NDArray[np.float64]]:
+    """The event times (epoch seconds) that each micro-batch appended to a table, from the files of its commits."""
+    found: dict[int, NDArray[np.float64]] = {}
+    for commit in sorted(log.glob("*.json")):
+        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+        paths = [table / unquote(action["add"]["path"]) for action in actions if "add" in action]
+        for action in actions:
+            if written := action.get("txn"):
+                times = [_epoch(pq.read_table(path, columns=[time], partitioning=None)[time]) for path in paths]
+                found[int(written["version"])] = np.concatenate(times) if times else np.empty(0)
+    return found
+
+
+def _epoch(times: pa.ChunkedArray) -> NDArray[np.float64]:
+    microseconds: NDArray[np.float64] = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6
+    return microseconds
+
+
+def rows(table: Path) -> int:
+    """The number of rows of a table's last version."""
+    actions = pa.table(DeltaTable(table).get_add_actions(flatten=True))
+    return int(pc.sum(actions["num_records"]).as_py() or 0)
 
 
 def total(table: Path, measure: str) -> int:

@@ -1,9 +1,10 @@
-"""Load generator: placed orders at a steady rate, with the wall clock as event time.
+"""Load generator: events at a steady rate, with the wall clock as event time.
 
 Runs in an environment of its own (see ``bench.environment``), so it imports nothing of the project::
 
-    python load.py BOOTSTRAP TOPIC RATE SECONDS LOG
+    python load.py BOOTSTRAP SOURCE RATE SECONDS LOG
 
+``SOURCE`` is a topic, which gets placed orders, or a file of ``bench.tape``, whose events are sent again and again.
 ``LOG`` gets one line per tick, ``<event time in epoch ms> <events>``: every event of a tick has this event
 time. The last line of standard output is a JSON object with the events sent and the CPU seconds taken.
 """
@@ -13,8 +14,10 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import accumulate, cycle
+from itertools import accumulate, count, cycle
+from pathlib import Path
 
 from confluent_kafka import Producer  # type: ignore[import-not-found]
 
@@ -73,19 +76,33 @@ def timestamp(milliseconds: int) -> bytes:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03}Z".encode()
 
 
-def produce(producer: Producer, topic: str, rate: float, seconds: float, log_path: str) -> int:
-    """Send events until the time is over; returns how many."""
+def orders(topic: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """Topic, key, and the members of a placed order but its time and identity, without end."""
     rest_of_order = cycle(endings(random.Random(1)))
+    for number in count():
+        key = b"order-%010d" % number
+        yield topic, key, b'"event_type":"placed","order_id":"%b",%b' % (key, next(rest_of_order))
+
+
+def replayed(tape: Path) -> Iterator[tuple[str, bytes, bytes]]:
+    """Topic, key, and the members of a recorded event but its time and identity, without end."""
+    lines = [line.split(b"\t", 2) for line in tape.read_bytes().splitlines()]
+    return cycle([(topic.decode(), key, rest) for topic, key, rest in lines])
+
+
+def produce(producer: Producer, source: str, rate: float, seconds: float, log_path: str) -> int:
+    """Send events until the time is over; returns how many."""
+    tape = Path(source)
+    events = replayed(tape) if tape.is_file() else orders(source)
     sent, started = 0, time.monotonic()
     with open(log_path, "w") as log:  # noqa: PTH123
         while (elapsed := time.monotonic() - started) < seconds:
             milliseconds = time.time_ns() // 1_000_000
-            head = b'{"event_type":"placed","event_time":"%b","event_id":"' % timestamp(milliseconds)
+            head = b'{"event_time":"%b","event_id":"event-' % timestamp(milliseconds)
             due = int(elapsed * rate)
             for number in range(sent, due):
-                key = b"order-%010d" % number
-                value = b'%be-%010d","order_id":"%b",%b' % (head, number, key, next(rest_of_order))
-                producer.produce(topic, value, key)
+                topic, key, rest = next(events)
+                producer.produce(topic, b'%b%010d",%b' % (head, number, rest), key)
             if due > sent:
                 log.write(f"{milliseconds} {due - sent}\n")
             sent = due
@@ -94,7 +111,7 @@ def produce(producer: Producer, topic: str, rate: float, seconds: float, log_pat
     return sent
 
 
-def main(bootstrap: str, topic: str, rate: str, seconds: str, log_path: str) -> None:
+def main(bootstrap: str, source: str, rate: str, seconds: str, log_path: str) -> None:
     """Produce, and print what it took."""
     failed = 0
 
@@ -115,7 +132,7 @@ def main(bootstrap: str, topic: str, rate: str, seconds: str, log_path: str) -> 
             "on_delivery": delivered,
         }
     )
-    sent = produce(producer, topic, float(rate), float(seconds), log_path)
+    sent = produce(producer, source, float(rate), float(seconds), log_path)
     failed += producer.flush(60)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"sent": sent, "failed": failed, "cpu_seconds": used.ru_utime + used.ru_stime}))

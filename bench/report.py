@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,14 @@ Result = Mapping[str, Any]
 
 SCREEN = "screen.json"
 JUDGING = "judging.json"
+SOAK = "soak.json"
+TOGETHER = "together"
+"""How the names of the results of ``bench.together`` begin."""
 PLOT = "benchmarks.svg"
+QUARTERS = 4
 ORDER = ("textbook", "sluice")
+ONE_MART = "one mart per topic"
+"""The run of ``bench.together`` that tells what a mart costs."""
 TITLES = {"textbook": "Textbook", "sluice": "Sluice"}
 # Mid-tones and a clear background, so that the plot is readable on white and on black.
 COLOURS = {"textbook": "#d9822b", "sluice": "#2b95d6"}
@@ -41,6 +47,18 @@ after the other on the same machine, under the same load, each with a broker and
 and with none (`bench/unjudged.py`).
 
 {judging}
+## All marts together
+
+`python -m bench.together` plays events of all topics as the simulation makes them, and asks how long each mart takes
+to have them; and what a mart costs, by a run with one mart per topic.
+
+{together}
+## Over hours
+
+`make bench-soak` plays events of all topics for two hours, with `sluice maintain` every ten minutes, and notes the size
+of everything that could grow.
+
+{soak}
 ## On screen
 
 How long does a user wait? `make bench-screen` asks this of the system that `make up` has started, with Chromium.
@@ -73,15 +91,31 @@ Run it again with `make bench`; `python -m bench --help` lists the options. Raw 
 def write(results: Path, directory: Path) -> Path:
     """Write ``benchmarks.md`` and its plot into a directory, from a directory of results; returns the page's path."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
-    return write_page(runs, _read(results / SCREEN), _read(results / JUDGING), directory)
+    together = [json.loads(path.read_text()) for path in sorted(results.glob(f"{TOGETHER}.*.json"))]
+    named = {name.removesuffix(".json"): _read(results / name) for name in (SCREEN, JUDGING, SOAK)}
+    return write_page(runs, directory, together=together, **named)
 
 
 def _read(path: Path) -> Result | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def write_page(results: Iterable[Result], screen: Result | None, judging: Result | None, directory: Path) -> Path:
+def write_page(
+    results: Iterable[Result],
+    directory: Path,
+    *,
+    screen: Result | None = None,
+    judging: Result | None = None,
+    soak: Result | None = None,
+    together: Sequence[Result] = (),
+) -> Path:
     """Write ``benchmarks.md`` and ``benchmarks.svg`` into a directory; returns the path of the former."""
+    others = {
+        "screen": _screen(screen),
+        "judging": _judging(judging),
+        "soak": _soak(soak),
+        "together": _together(together),
+    }
     ordered = sorted(results, key=lambda result: (result["rate"], ORDER.index(result["pipeline"])))
     measured = [result for result in ordered if "freshness" in result]
     parts = [
@@ -95,7 +129,7 @@ def write_page(results: Iterable[Result], screen: Result | None, judging: Result
         plot(measured, directory / PLOT)
         parts += [f"![Freshness over the run]({PLOT})\n"]
     page = directory / "benchmarks.md"
-    page.write_text(FRAME.format(results="\n".join(parts), screen=_screen(screen), judging=_judging(judging)))
+    page.write_text(FRAME.format(results="\n".join(parts), **others))
     return page
 
 
@@ -291,6 +325,71 @@ def _screen(result: Result | None) -> str:
         lines.append(_row(name, [str(len(seconds)), *(f"{figure:.1f} s" for figure in figures)]))
     when = f"Measured on {result['measured_at'][:10]}, {result['demo_rate']:g} demo events/s."
     return "\n".join([*lines, "", when]) + "\n"
+
+
+def _together(results: Sequence[Result]) -> str:
+    if not results:
+        return "Not measured yet.\n"
+    lines = []
+    for result in sorted(results, key=lambda result: (result["rate"], -result["gold"])):
+        if result["plan"] == ONE_MART:
+            continue
+        lines += [
+            f"{result['plan'].capitalize()}, {result['rate']:,} events/s, {result['minutes']:g} minutes "
+            f"({result['measured_at'][:10]}): {result['usage']['cores']:.2f} cores, "
+            f"{result['produced']:,} events produced, {result['in_silver'] - result['produced']} lost or doubled.\n",
+            _row("mart", ["p50", "p95", "p99", "max"]),
+            _row("---", ["---:"] * 4),
+        ]
+        slowest_first = sorted(result["marts"].items(), key=lambda mart: -(mart[1]["p99"] or 0))
+        lines += [
+            _row(name, [_seconds(mart[quantile]) for quantile in ("p50", "p95", "p99", "max")])
+            for name, mart in slowest_first
+        ]
+        lines.append("")
+    by_plan = {result["plan"]: result for result in results}
+    if {ONE_MART, "both"} <= by_plan.keys():
+        lines.append(_cost_of_a_mart(by_plan[ONE_MART], by_plan["both"]))
+    return "\n".join(lines) + "\n"
+
+
+def _cost_of_a_mart(one: Result, every: Result) -> str:
+    added = every["gold"] - one["first_only"]
+    few, many = one["usage"]["cores"], every["usage"]["cores"]
+    return (
+        f"At {one['rate']:,} events/s, {one['first_only']} marts, one per topic, take {few:.2f} cores, "
+        f"and {added} more marts and snapshots {many:.2f}: {(many - few) / added:+.3f} cores per added mart."
+    )
+
+
+SAMPLED = {
+    "memory_mib": "memory of the jobs, MiB",
+    "cores": "CPU of the jobs, cores",
+    "batch_seconds": "a micro-batch, s",
+    "most_files_of_a_table": "most files of a table",
+    "files_of_all_tables": "files of all tables",
+    "most_log_files_of_a_table": "most files in the log of a table",
+    "checkpoint_files": "files of the checkpoints",
+    "lake_mib": "the lake on disk, MiB",
+}
+
+
+def _soak(result: Result | None) -> str:
+    """Each quantity as the median of its samples in each quarter of the run."""
+    if result is None or len(result["samples"]) < QUARTERS:
+        return "Not measured yet.\n"
+    samples = result["samples"]
+    quarters = [
+        samples[len(samples) * part // QUARTERS : len(samples) * (part + 1) // QUARTERS] for part in range(QUARTERS)
+    ]
+    lines = [_row("median of", [f"quarter {number}" for number in range(1, QUARTERS + 1)])]
+    lines.append(_row("---", ["---:"] * QUARTERS))
+    for name, told in SAMPLED.items():
+        medians = [statistics.median(sample[name] for sample in quarter) for quarter in quarters]
+        lines.append(_row(told, [f"{median:,.2f}" if median < 100 else f"{median:,.0f}" for median in medians]))
+    when = f"{result['measured_at'][:10]}, {result['minutes']:g} minutes, {result['rate']:,} events/s"
+    lost = result["in_silver"] - result["produced"]
+    return "\n".join([*lines, "", f"Measured on {when}; {result['produced']:,} events, {lost} lost or doubled."]) + "\n"
 
 
 def _failures(results: list[Result]) -> list[str]:

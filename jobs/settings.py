@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,7 +20,26 @@ class Settings(BaseSettings):
     lake: str = Field("", description="Path or URL of the lake; default `SLUICE_HOME/lake`.")
     kafka: str = Field("", description="Bootstrap servers; default `127.0.0.1:SLUICE_KAFKA_PORT`.")
 
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to Kafka."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How to log in to Kafka, where the protocol is SASL's."
+    )
+    kafka_username: str = Field("", description="User at Kafka.")
+    kafka_password: str = Field("", description="Password at Kafka.", repr=False)
+    kafka_ca_file: str = Field("", description="PEM file of the brokers' certificate authority; default: the system's.")
+    listen: str = Field("127.0.0.1", description="Address that servers listen on.")
+    metrics_port: int = Field(0, description="Port on which `sluice run` serves metrics to Prometheus; 0: none.")
     kafka_port: int = Field(9092, description="Port of the local broker; the next one is its controller's.")
+    kafka_nodes: str = Field(
+        "127.0.0.1",
+        description="Host names of all brokers of a quorum, of which this machine has one, by comma.",
+    )
+    kafka_node: int = Field(0, description="Which of them this machine's broker is, counted from 0.")
+    topic_partitions: int = Field(2, description="Partitions of a topic that is created.")
+    topic_replicas: int = Field(-1, description="Copies of a topic that is created; -1: as the broker has it.")
+    topic_retention_hours: int = Field(72, description="Hours that Kafka keeps a record of a topic that is created.")
     postgres_port: int = Field(5433, description="Port of Superset's metadata database.")
     redis_port: int = Field(6380, description="Port of Superset's cache and Celery queue.")
     mail_port: int = Field(8025, description="Port of the local mail sink.")
@@ -36,11 +56,17 @@ class Settings(BaseSettings):
     refresh_minutes: float = Field(10, description="How often `sluice up` computes views anew, minutes; 0: never.")
     validate_minutes: float = Field(60, description="How often `sluice up` validates every table, minutes; 0: never.")
     maintain_minutes: float = Field(30, description="How often `sluice up` maintains the lake, minutes; 0: never.")
+    reconcile_at: str = Field(
+        "02:00",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        description="When, UTC, `sluice up` reconciles every night; empty: never.",
+    )
     retention_days: int = Field(
         90, description="Days that bronze and quarantine keep records as they came; 0: for ever."
     )
     driver_memory: str = Field("3g", description="Heap of the Spark driver.")
     spark_master: str = Field("local[2]", description="Spark master.")
+    spark_conf: dict[str, str] = Field({}, description="Further Spark properties, as JSON; they win over ours.")
     spark_writer_rows: int = Field(
         200_000, description="A write of more rows than this goes through Spark instead of delta-rs."
     )

@@ -20,10 +20,10 @@ TITLES = {"datasets": "table_name", "charts": "slice_name", "dashboards": "dashb
 OF_ONE_INSTALLATION = ("datasource", "slice_id", "dashboards", "url_params", "datasource_name")
 """Parameters of a chart that hold ids; Superset writes them anew."""
 DERIVED = (
-    *("chart_configuration", "global_chart_configuration", "map_label_colors"),
-    *("chartsInScope", "tabsInScope", "default_filters"),
+    *("chart_configuration", "global_chart_configuration", "chartsInScope", "tabsInScope", "default_filters"),
+    *("map_label_colors", "shared_label_colors", "color_scheme_domain"),
 )
-"""Parts of a dashboard that hold ids of charts, and follow from the rest."""
+"""Parts of a dashboard that follow from the rest: ids of charts, and colours that Superset notes when it is opened."""
 
 
 class _Plain(yaml.SafeDumper):

@@ -1,13 +1,14 @@
 """A Kafka broker that is its own controller (KRaft, one node)."""
 
 import base64
+import contextlib
 import subprocess
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from jobs.settings import Settings
 from stack import jars, java
@@ -16,7 +17,7 @@ from stack.exceptions import StackError
 from stack.programs import Program
 
 NAME = "broker"
-PARTITIONS = 2
+NO_SECURITY: Mapping[str, str] = {}
 
 
 def program(settings: Settings) -> Program:
@@ -31,7 +32,7 @@ def prepare(settings: Settings) -> None:
     write_private(_properties_file(settings), render(settings))
     if (_log_directory(settings) / "meta.properties").exists():
         return
-    options = ["format", "--cluster-id", _cluster_id(), "--config", str(_properties_file(settings))]
+    options = ["format", "--cluster-id", _cluster_id(settings), "--config", str(_properties_file(settings))]
     command = [*_java(settings, "-Dlog4j2.level=WARN"), "kafka.tools.StorageTool", *options]
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode != 0:
@@ -41,63 +42,89 @@ def prepare(settings: Settings) -> None:
 def render(settings: Settings) -> str:
     """The broker's properties."""
     broker, controller = settings.kafka_port, settings.kafka_port + 1
+    nodes, replicas = settings.kafka_nodes.split(","), min(3, len(settings.kafka_nodes.split(",")))
+    voters = [f"{number}@{node}:{controller}" for number, node in enumerate(nodes, start=1)]
     properties = {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"BROKER://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"BROKER://127.0.0.1:{broker}",
+        "node.id": settings.kafka_node + 1,
+        "controller.quorum.voters": ",".join(voters),
+        "listeners": f"BROKER://{settings.listen}:{broker},CONTROLLER://{settings.listen}:{controller}",
+        "advertised.listeners": f"BROKER://{nodes[settings.kafka_node]}:{broker}",
         "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "BROKER",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": _log_directory(settings),
         "log.message.timestamp.type": "LogAppendTime",
         # Bronze keeps every event for good; the broker only bridges the time that the jobs are down.
-        "log.retention.hours": 72,
+        "log.retention.hours": settings.topic_retention_hours,
         "log.segment.bytes": 256 * 2**20,
         "auto.create.topics.enable": "false",
-        "num.partitions": PARTITIONS,
-        "default.replication.factor": 1,
-        "offsets.topic.replication.factor": 1,
+        "num.partitions": settings.topic_partitions,
+        "default.replication.factor": replicas,
+        "min.insync.replicas": max(1, replicas - 1),
+        "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": 4,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": max(1, replicas - 1),
         "transaction.state.log.num.partitions": 4,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": max(1, replicas - 1),
         "group.initial.rebalance.delay.ms": 0,
     }
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def is_ready(bootstrap_servers: str) -> bool:
-    """Whether the broker answers."""
+def is_ready(bootstrap_servers: str, security: Mapping[str, str] = NO_SECURITY) -> bool:
+    """Whether the broker answers; ``security`` as `python_options` has it."""
     try:
-        admin = _admin(bootstrap_servers)
+        admin = _admin(bootstrap_servers, security)
     except KafkaError:
         return False
     admin.close()
     return True
 
 
-def create_topics(bootstrap_servers: str, topics: Iterable[str]) -> None:
-    """Create those of the topics that do not exist."""
-    admin = _admin(bootstrap_servers)
+def create_topics(
+    bootstrap_servers: str,
+    topics: Iterable[str],
+    *,
+    partitions: int = 2,
+    replicas: int = -1,
+    retention_hours: int = 72,
+    security: Mapping[str, str] = NO_SECURITY,
+) -> list[str]:
+    """Create those of the topics that do not exist; returns them. ``replicas`` -1: as the broker has it.
+
+    Raises:
+        StackError: Kafka cannot.
+    """
+    options = {
+        "num_partitions": partitions,
+        "replication_factor": replicas,
+        "configs": {
+            "retention.ms": str(retention_hours * 3_600_000),
+            # An event time that is ahead is judged against the record's timestamp.
+            "message.timestamp.type": "LogAppendTime",
+        },
+    }
+    admin = _admin(bootstrap_servers, security)
     try:
         missing = sorted(set(topics) - set(admin.list_topics()))
         if missing:
-            options = {"num_partitions": PARTITIONS, "replication_factor": -1}
-            admin.create_topics(dict.fromkeys(missing, options), wait_for_metadata=True)
+            # Somebody else may create them at the same time.
+            with contextlib.suppress(TopicAlreadyExistsError):
+                admin.create_topics(dict.fromkeys(missing, options), wait_for_metadata=True)
     except KafkaError as error:
         raise StackError(f"Kafka at {bootstrap_servers} cannot create topics: {error}") from error
     finally:
         admin.close()
+    return missing
 
 
-def _admin(bootstrap_servers: str) -> KafkaAdminClient:
+def _admin(bootstrap_servers: str, security: Mapping[str, str]) -> KafkaAdminClient:
     # The defaults back off for up to 30 s, far longer than a broker needs to start.
     patience = {"bootstrap_timeout_ms": 3_000, "reconnect_backoff_max_ms": 250}
-    return KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **patience)
+    return KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **patience, **security)
 
 
 def _java(settings: Settings, *options: str) -> list[str]:
@@ -113,7 +140,10 @@ def _log_directory(settings: Settings) -> Path:
     return settings.home / "kafka"
 
 
-def _cluster_id() -> str:
+def _cluster_id(settings: Settings) -> str:
+    # All nodes of a quorum must have the same; one that is alone has one of its own.
+    nodes = settings.kafka_nodes
+    chosen = uuid.uuid5(uuid.NAMESPACE_DNS, nodes) if "," in nodes else uuid.uuid4()
     # Kafka's identifiers are URL-safe base64 of a UUID; a leading dash would read as an option.
-    candidate = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    return _cluster_id() if candidate.startswith("-") else candidate
+    candidate = base64.urlsafe_b64encode(chosen.bytes).decode().rstrip("=")
+    return candidate.replace("-", "s", 1) if candidate.startswith("-") else candidate

@@ -20,7 +20,8 @@ from stack.exceptions import StackError
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOCKS = CHECKOUT / "stack" / "locks"
 STAMP = "sluice-lock.sha256"
-Environment = Literal["jobs", "superset"]
+Environment = Literal["jobs", "runtime", "superset"]
+"""``runtime`` is ``jobs`` without what only developers need."""
 SUPPORTED = ((3, 11), (3, 12))
 
 
@@ -52,7 +53,7 @@ def ensure(name: Environment, cache: Path) -> Path:
             _run([uv, "venv", "--clear", "--python", _base_python(), home])
         python = home / "bin" / "python"
         _run([uv, "pip", "sync", "--require-hashes", "--python", python, LOCKS / f"{name}.txt"])
-        if name == "jobs":
+        if name != "superset":
             _install_checkout(uv, python)
         (home / STAMP).write_text(_digest(*_sources(name)))
     return home
@@ -90,7 +91,7 @@ def _install_checkout(uv: Path, python: Path) -> None:
 def _sources(name: Environment) -> list[Path]:
     if name == "superset":
         return [LOCKS / "superset.txt"]
-    return [LOCKS / "jobs.txt", LOCKS / "build.txt", CHECKOUT / "pyproject.toml"]
+    return [LOCKS / f"{name}.txt", LOCKS / "build.txt", CHECKOUT / "pyproject.toml"]
 
 
 def _digest(*files: Path) -> str:

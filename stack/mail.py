@@ -13,7 +13,7 @@ NAME = "mail"
 def program(settings: Settings) -> Program:
     """The SMTP server as a supervised program."""
     handler = ["--class", "aiosmtpd.handlers.Mailbox", str(directory(settings))]
-    listen = ["--nosetuid", "--listen", f"127.0.0.1:{settings.mail_port}"]
+    listen = ["--nosetuid", "--listen", f"{settings.listen}:{settings.mail_port}"]
     command = [sys.executable, "-m", "aiosmtpd", *listen, *handler]
     return Program(name=NAME, command=command, priority=10, stop_signal="INT")
 

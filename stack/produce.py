@@ -15,6 +15,7 @@ import pyarrow.parquet
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
+from jobs.kafka_security import python_options
 from jobs.settings import Settings
 from schemas import Contract
 from stack.demo import SHARES, Incident, Incidents, Kind, Message, simulate
@@ -87,6 +88,7 @@ def producer(settings: Settings) -> KafkaProducer:
         linger_ms=20,
         batch_size=256 * 1024,
         enable_idempotence=True,
+        **python_options(settings),
     )
 
 
@@ -224,7 +226,7 @@ def _in_real_time(messages: Iterator[Message]) -> Iterator[Message]:
 
 
 def _are_empty(topics: Collection[str], settings: Settings) -> bool:
-    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
+    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers, **python_options(settings))
     try:
         partitions = [TopicPartition(t, number) for t in topics for number in consumer.partitions_for_topic(t) or ()]
         return not any(consumer.end_offsets(partitions).values())

@@ -11,6 +11,7 @@ TRAFFIC = "traffic"
 VIEWS = "views"
 QUALITY = "quality"
 MAINTENANCE = "maintenance"
+RECONCILIATION = "reconciliation"
 
 
 def jobs_program(settings: Settings) -> Program:
@@ -48,6 +49,12 @@ def maintenance_program(settings: Settings) -> Program:
     """Maintenance of every table, again and again, as a supervised program."""
     command = [*_sluice(), "maintain", "--every", str(settings.maintain_minutes)]
     return Program(name=MAINTENANCE, command=command, priority=40)
+
+
+def reconciliation_program(settings: Settings) -> Program:
+    """Reconciliation of gold with bronze every night, as a supervised program; what came too late comes in."""
+    command = [*_sluice(), "reconcile", "--fix", "--nightly", settings.reconcile_at]
+    return Program(name=RECONCILIATION, command=command, priority=40)
 
 
 def is_running(settings: Settings) -> bool:

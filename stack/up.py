@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event
 
+from jobs.kafka_security import python_options
 from jobs.settings import Settings, settings
 from schemas import load_contracts
 from stack import (
@@ -104,6 +105,8 @@ def programs(settings: Settings) -> list[Program]:
         chosen.append(stream.quality_program(settings))
     if settings.maintain_minutes > 0:
         chosen.append(stream.maintenance_program(settings))
+    if settings.reconcile_at:
+        chosen.append(stream.reconciliation_program(settings))
     return chosen
 
 
@@ -141,12 +144,13 @@ def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None
             _wait_for_jobs(settings, superset_server.tables_exist)
             tables.set()
             _wait_for_jobs(settings, stream.is_running)
-        if settings.refresh_minutes > 0:
-            supervision.start(settings, stream.VIEWS)
-        if settings.validate_minutes > 0:
-            supervision.start(settings, stream.QUALITY)
-        if settings.maintain_minutes > 0:
-            supervision.start(settings, stream.MAINTENANCE)
+        scheduled = {
+            stream.VIEWS: settings.refresh_minutes > 0,
+            stream.QUALITY: settings.validate_minutes > 0,
+            stream.MAINTENANCE: settings.maintain_minutes > 0,
+            stream.RECONCILIATION: bool(settings.reconcile_at),
+        }
+        supervision.start(settings, *(name for name, is_wanted in scheduled.items() if is_wanted))
     finally:
         tables.set()
 
@@ -158,7 +162,14 @@ def _start_broker(settings: Settings, progress: Progress) -> None:
             broker.prepare(settings)
             supervision.start(settings, broker.NAME)
             supervision.wait_until(settings, broker.NAME, lambda: broker.is_ready(bootstrap))
-    broker.create_topics(bootstrap, [contract.topic for contract in load_contracts()])
+    broker.create_topics(
+        bootstrap,
+        [contract.topic for contract in load_contracts()],
+        partitions=settings.topic_partitions,
+        replicas=settings.topic_replicas,
+        retention_hours=settings.topic_retention_hours,
+        security=python_options(settings),
+    )
 
 
 def _wait_for_jobs(settings: Settings, condition: Callable[[Settings], bool]) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import duckdb
 import lake_connection
 
-bind = f"127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}"
-workers = 2
+bind = f"{os.environ.get('SLUICE_LISTEN', '127.0.0.1')}:{os.environ['SLUICE_SUPERSET_PORT']}"
+workers = int(os.environ.get("SLUICE_SUPERSET_PROCESSES", "2"))
 worker_class = "gthread"
 threads = 8
 timeout = 120

@@ -2,7 +2,10 @@
 
 Required: ``SLUICE_HOME``, ``SLUICE_SUPERSET_PORT``, ``SLUICE_SUPERSET_SECRET_KEY``, ``SLUICE_METADATA_URL``
 (``postgresql+psycopg2://…``), ``SLUICE_REDIS_URL`` (``redis://127.0.0.1:PORT``), ``SLUICE_MAIL_PORT``.
-Optional: ``SLUICE_LAKE``; ``SLUICE_PORTALS``, the origins whose pages may embed dashboards, separated by spaces.
+Optional: ``SLUICE_LAKE``; ``SLUICE_PORTALS``, the origins whose pages may embed dashboards, separated by spaces; in a
+cluster also ``SLUICE_SUPERSET_URL``, how a browser of ours reaches the web server, ``SLUICE_SUPERSET_PUBLIC_URL``, how
+users do, ``SLUICE_MAIL_HOST``, ``…_USER``, ``…_PASSWORD``, ``…_FROM``, ``…_STARTTLS`` and ``SLUICE_BROWSER_SANDBOX``: 0
+where the kernel lets no process make a sandbox.
 """
 
 import os
@@ -29,7 +32,7 @@ from werkzeug.middleware.shared_data import SharedDataMiddleware
 
 REDIS_URL = os.environ["SLUICE_REDIS_URL"].rstrip("/")
 PORTALS = os.environ.get("SLUICE_PORTALS", "").split()
-ADDRESS = f"http://127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}/"
+ADDRESS = os.environ.get("SLUICE_SUPERSET_URL") or f"http://127.0.0.1:{os.environ['SLUICE_SUPERSET_PORT']}/"
 
 # Metadata database and secrets.
 SECRET_KEY = os.environ["SLUICE_SUPERSET_SECRET_KEY"]
@@ -207,18 +210,19 @@ CELERY_CONFIG = CeleryConfig
 CELERY_ALWAYS_EAGER = True
 
 # Reports by mail: pictures taken by Selenium with the system's Chromium.
-SMTP_HOST = "127.0.0.1"
+SMTP_HOST = os.environ.get("SLUICE_MAIL_HOST", "127.0.0.1")
 SMTP_PORT = int(os.environ["SLUICE_MAIL_PORT"])
-SMTP_STARTTLS = False
+SMTP_STARTTLS = os.environ.get("SLUICE_MAIL_STARTTLS") == "1"
+SMTP_SSL_SERVER_AUTH = SMTP_STARTTLS
 SMTP_SSL = False
-SMTP_USER = ""
-SMTP_PASSWORD = ""
-SMTP_MAIL_FROM = "superset@localhost"
+SMTP_USER = os.environ.get("SLUICE_MAIL_USER", "")
+SMTP_PASSWORD = os.environ.get("SLUICE_MAIL_PASSWORD", "")
+SMTP_MAIL_FROM = os.environ.get("SLUICE_MAIL_FROM", "superset@localhost")
 # With the rows of whom the report is for.
 ALERT_REPORTS_EXECUTORS = [ExecutorType.OWNER]
 WEBDRIVER_BASEURL = ADDRESS
-WEBDRIVER_BASEURL_USER_FRIENDLY = ADDRESS
+WEBDRIVER_BASEURL_USER_FRIENDLY = os.environ.get("SLUICE_SUPERSET_PUBLIC_URL") or ADDRESS
 WEBDRIVER_TYPE = "chrome"
 WEBDRIVER_OPTION_ARGS = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"]
-if os.geteuid() == 0:
-    WEBDRIVER_OPTION_ARGS.append("--no-sandbox")  # Chromium's sandbox refuses root
+if os.geteuid() == 0 or os.environ.get("SLUICE_BROWSER_SANDBOX") == "0":
+    WEBDRIVER_OPTION_ARGS.append("--no-sandbox")  # Chromium's sandbox refuses root, and needs user namespaces

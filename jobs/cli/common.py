@@ -1,5 +1,6 @@
 """What several commands do."""
 
+import datetime as dt
 import subprocess
 import time
 from collections.abc import Sequence
@@ -33,3 +34,16 @@ def repeat(command: Sequence[str], *, minutes: float) -> NoReturn:
         began = time.monotonic()
         subprocess.run(command, check=False)
         time.sleep(max(0.0, began + 60 * minutes - time.monotonic()))
+
+
+def repeat_daily(command: Sequence[str], *, at: dt.time) -> NoReturn:
+    """Run a command every day at a time (UTC) for ever, each time as a process of its own."""
+    while True:
+        time.sleep(seconds_until(at, dt.datetime.now(dt.UTC)))
+        subprocess.run(command, check=False)
+
+
+def seconds_until(at: dt.time, now: dt.datetime) -> float:
+    """How long it is until the next time of day ``at``, UTC; a whole day when it is that time now."""
+    today = dt.datetime.combine(now.date(), at, tzinfo=dt.UTC)
+    return (today - now).total_seconds() if today > now else (today + dt.timedelta(days=1) - now).total_seconds()

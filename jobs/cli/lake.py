@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.common import contract_of, repeat
+from jobs.cli.common import contract_of, repeat, repeat_daily
 from jobs.cli.output import counted
 from jobs.settings import settings
 from schemas import load_contracts
@@ -51,8 +51,19 @@ def reconcile(
         dt.datetime | None, typer.Option("--to", help="End of the last window, UTC; default: now.")
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Bring in what came too late for the stream.")] = False,
+    nightly: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            metavar="HH:MM", formats=["%H:%M"], help="Every night at this time, UTC, for yesterday and today."
+        ),
+    ] = None,
 ) -> None:
     """Compute gold once more from bronze, compare cell by cell (table ops.parity); ends with 1 if anything differs."""
+    if nightly is not None:
+        if since or until:
+            raise typer.BadParameter("--nightly compares yesterday and today; --from and --to do not go with it")
+        options = [*(entities or ()), *(["--fix"] if fix else [])]
+        repeat_daily([sys.executable, "-m", "jobs.cli", "reconcile", *options], at=nightly.time())
     from jobs.definitions import definitions
     from jobs.engine.session import spark_session
     from jobs.reconcile import reconcile

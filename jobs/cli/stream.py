@@ -24,6 +24,10 @@ def run(
         raise typer.BadParameter(f"there is no job {', '.join(unknown)}; there are {', '.join(JOBS)}")
     if domain is not None and domain not in (domains := sorted({contract.domain for contract in load_contracts()})):
         raise typer.BadParameter(f"there is no domain {domain}; there are {', '.join(domains)}")
+    if settings().metrics_port:
+        from jobs.metrics import serve_metrics
+
+        serve_metrics(settings())
     run(jobs, settings(), domain=domain, available_now=available_now)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.engine.batch import MILLISECOND
+from jobs.kafka_security import spark_options
 from jobs.settings import Settings
 
 COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
@@ -44,7 +45,7 @@ def records(
         # What a micro-batch reads is there. Its consumers fetch ahead all the same, and the broker, which answers a
         # connection's requests in turn, keeps whatever they ask next waiting for so long (its default is 500 ms).
         .option("kafka.fetch.max.wait.ms", 1)
-        .options(**options)
+        .options(**options, **spark_options(settings))
         .load()
         .select(*COLUMNS)
     )

@@ -35,6 +35,7 @@ class Prepared:
         self._blocks = jvm.org.apache.spark.SparkEnv.get().blockManager()
         self._block = storage.StreamBlockId(next(_streams), 0)
         self._level = storage.StorageLevel.MEMORY_AND_DISK()
+        self._is_filled = False
         self._any = getattr(getattr(jvm.scala.reflect, "ClassTag$"), "MODULE$").Any()
         blocks = context._gateway.new_array(storage.BlockId, 1)
         blocks[0] = self._block
@@ -49,7 +50,9 @@ class Prepared:
         Args:
             rows: with the columns of the schema, in its order.
         """
-        self._blocks.removeBlock(self._block, True)
+        if self._is_filled:
+            self._blocks.removeBlock(self._block, True)
         local = self._session.createDataFrame(rows, self._schema)._jdf.logicalPlan()
         self._blocks.putIterator(self._block, local.data().iterator(), self._level, True, self._any)
+        self._is_filled = True
         return self._frame.toArrow()

@@ -59,6 +59,6 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
     }
     (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     builder = SparkSession.builder.master(settings.spark_master).appName(name)
-    for key, value in options.items():
+    for key, value in (options | settings.spark_conf).items():
         builder = builder.config(key, value)
     return builder.getOrCreate()

@@ -2,8 +2,9 @@
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DecimalType, DoubleType, LongType, StringType, TimestampType
+from pyspark.sql.types import DecimalType, DoubleType, LongType, StringType
 
+from jobs.marts.dimensions import VENDOR_TERMS
 from jobs.marts.history import as_of, history
 from jobs.marts.marketplace import CURRENCY, order_totals
 from jobs.marts.mart import MONEY
@@ -12,17 +13,6 @@ from jobs.marts.snapshot import Attribute
 from jobs.marts.view import View
 
 VENDOR = {"vendor_id": "Vendor who sells and ships the order."}
-TERMS = ("name", "country", "category", "commission_rate", "monthly_goal")
-
-
-def vendor_history(vendors: DataFrame) -> DataFrame:
-    """Every version of every vendor's terms.
-
-    Args:
-        vendors: silver vendors.
-    """
-    order = Window.partitionBy("vendor_id").orderBy(F.col("valid_from").asc_nulls_first())
-    return history(vendors, "vendor_id", TERMS).withColumn("version", F.row_number().over(order).cast("long"))
 
 
 def payouts(orders: DataFrame, vendors: DataFrame) -> DataFrame:
@@ -85,32 +75,13 @@ def scorecard(orders: DataFrame, reviews: DataFrame, vendors: DataFrame) -> Data
     of_reviews = rated.agg(F.count("*").alias("reviews"), F.sum("rating").alias("stars"))
     days = of_orders.join(of_reviews, ["day", "vendor_id"], "full").na.fill(0)
     evening = days.withColumn("evening", F.expr("day + interval 1 day - interval 1 microsecond"))
-    known = as_of(evening, history(vendors, "vendor_id", TERMS), "vendor_id", "evening")
+    known = as_of(evening, history(vendors, "vendor_id", VENDOR_TERMS), "vendor_id", "evening")
     month = Window.partitionBy("vendor_id", F.date_trunc("month", "day")).orderBy("day")
     rivals = Window.partitionBy("day", "category").orderBy(F.col("net").desc())
     return known.select(
         "*", F.sum("gross").over(month).alias("month_to_date"), F.rank().over(rivals).alias("rank_in_category")
     )
 
-
-VENDOR_HISTORY = View(
-    name="marketplace_vendors_history",
-    layer="silver",
-    description="What was agreed with each vendor, and from when to when (slowly changing dimension, type 2).",
-    sources=("marketplace.vendors",),
-    keys={"vendor_id": "The vendor.", "version": "Counts the vendor's versions from 1."},
-    key_types={"version": LongType()},
-    attributes=(
-        Attribute("name", "name", StringType(), "text", "Name of the vendor."),
-        Attribute("country", "country", StringType(), "country code", "Country of the vendor."),
-        Attribute("category", "category", StringType(), "text", "Main category of the vendor."),
-        Attribute("commission_rate", "commission_rate", DecimalType(5, 4), "share", "What the marketplace keeps."),
-        Attribute("monthly_goal", "monthly_goal", DecimalType(18, 4), CURRENCY, "Sales to be reached in a month."),
-        Attribute("valid_from", "valid_from", TimestampType(), "time", "Since when; empty: since ever."),
-        Attribute("valid_to", "valid_to", TimestampType(), "time", "Until before when; empty: until now."),
-    ),
-    rows=vendor_history,
-)
 
 PAYOUTS_BY_DAY = View(
     name="marketplace_payouts_by_day",
@@ -186,4 +157,4 @@ SCORECARD_BY_DAY = View(
     ),
 )
 
-VIEWS = {"marketplace": (VENDOR_HISTORY, PAYOUTS_BY_DAY, SCORECARD_BY_DAY)}
+VIEWS = {"marketplace": (PAYOUTS_BY_DAY, SCORECARD_BY_DAY)}

@@ -10,10 +10,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.entity import silver_table
 from jobs.marts.customer_views import CUSTOMERS_BY_DAY, MARKETPLACE_CUSTOMERS, SESSIONS_BY_HOUR, TRAVEL_CUSTOMERS
+from jobs.marts.dimensions import CUSTOMERS_HISTORY, PRODUCTS_HISTORY, VENDORS_HISTORY
+from jobs.marts.enrichment import SALES_BY_SEGMENT
 from jobs.marts.growth_views import GROWTH_NOW, MOVERS_NOW, OUTLOOK_BY_HOUR
 from jobs.marts.history import as_of, history
 from jobs.marts.stock_views import STOCK_COVER
-from jobs.marts.vendor_views import PAYOUTS_BY_DAY, SCORECARD_BY_DAY, VENDOR_HISTORY
+from jobs.marts.vendor_views import PAYOUTS_BY_DAY, SCORECARD_BY_DAY
 from jobs.marts.view import View
 from jobs.refresh import refresh
 from jobs.settings import Settings
@@ -51,6 +53,10 @@ def vendor(hours: float, rate: str, **changes: Any) -> dict[str, Any]:
     return {"vendor_id": "v", "event_time": at(hours), "commission_rate": Decimal(rate), **terms, **changes}
 
 
+def customer(hours: float, segment: str) -> dict[str, Any]:
+    return {"customer_id": "a", "event_time": at(hours), "country": "DE", "segment": segment}
+
+
 def figures(view: View, *tables: DataFrame) -> list[dict[str, Any]]:
     found = view.compute(*tables)
     assert found.dtypes == [(field.name, field.dataType.simpleString()) for field in view.table.schema]
@@ -69,11 +75,11 @@ def test_a_version_holds_from_its_event_to_the_next(spark: SparkSession) -> None
 
     expected = spark.createDataFrame(
         [
-            ("v", Decimal("0.1"), None, at(5)),
-            ("v", Decimal("0.3"), at(5), None),
-            ("w", Decimal("0.4"), None, None),
+            ("v", 1, Decimal("0.1"), None, at(5)),
+            ("v", 2, Decimal("0.3"), at(5), None),
+            ("w", 1, Decimal("0.4"), None, None),
         ],
-        "vendor_id string, commission_rate decimal(5,4), valid_from timestamp, valid_to timestamp",
+        "vendor_id string, version long, commission_rate decimal(5,4), valid_from timestamp, valid_to timestamp",
     )
     found = history(vendors, "vendor_id", ["commission_rate"])
     assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
@@ -94,10 +100,67 @@ def test_facts_get_what_was_known_at_their_time(spark: SparkSession) -> None:
 def test_the_versions_of_a_vendor_are_counted(spark: SparkSession) -> None:
     vendors = silver(spark, "marketplace.vendors", vendor(0, "0.1"), vendor(5, "0.2", name="W"))
 
-    first, second = figures(VENDOR_HISTORY, vendors)
+    first, second = figures(VENDORS_HISTORY, vendors)
 
     assert (first["version"], first["name"], first["valid_from"]) == (1, "V", None)
     assert (second["version"], second["name"], second["valid_to"]) == (2, "W", None)
+
+
+def test_a_version_begins_where_something_changes(spark: SparkSession) -> None:
+    customers = silver(
+        spark,
+        "marketplace.customers",
+        customer(0, "consumer"),
+        customer(1, "consumer"),
+        customer(2, "business"),
+        customer(3, "consumer"),
+    )
+
+    found = figures(CUSTOMERS_HISTORY, customers)
+
+    assert [(row["version"], row["segment"]) for row in found] == [(1, "consumer"), (2, "business"), (3, "consumer")]
+    assert [row["valid_to"] for row in found] == [at(2).replace(tzinfo=None), at(3).replace(tzinfo=None), None]
+
+
+def test_products_are_what_orders_say_of_them(spark: SparkSession) -> None:
+    orders = silver(
+        spark,
+        "marketplace.orders",
+        order("a", 0, "50"),
+        order("b", 1, "50"),
+        order("a", 2, "60", "cancelled"),
+        order("b", 3, "70"),
+    )
+
+    found = figures(PRODUCTS_HISTORY, orders)
+
+    assert [(row["version"], row["category"], row["unit_price"]) for row in found] == [
+        (1, "Books", 50),
+        (2, "Books", 70),
+    ]
+
+
+def test_sales_are_of_the_segment_that_the_customer_had(spark: SparkSession) -> None:
+    orders = silver(
+        spark,
+        "marketplace.orders",
+        order("a", 1, "50", order_id="1"),
+        order("a", 6, "10", order_id="2", lines=[line("10"), line("5", discount="1")]),
+        order(None, 6, "20", order_id="3"),
+        order("stranger", 6, "30", order_id="4"),
+        order("a", 7, "50", "returned", order_id="1"),
+    )
+    customers = silver(spark, "marketplace.customers", customer(0, "consumer"), customer(5, "business"))
+    vendors = silver(spark, "marketplace.vendors", vendor(0, "0.1"), vendor(5, "0.5"))
+
+    found = {row["customer_segment"]: row for row in figures(SALES_BY_SEGMENT, orders, customers, vendors)}
+
+    assert found.keys() == {"consumer", "business", "guest", "unknown"}
+    assert (found["consumer"]["gross"], found["consumer"]["commission"]) == (100, 10)
+    business = found["business"]
+    assert [business[name] for name in ("orders", "units", "gross", "discount", "commission")] == [1, 4, 30, 1, 15]
+    assert business["customer_country"] == "DE"
+    assert found["guest"]["customer_country"] == "unknown"
 
 
 def test_commission_is_that_of_when_the_order_was_placed(spark: SparkSession) -> None:

@@ -253,6 +253,8 @@ def test_a_business_user_saves_a_chart_of_own(user: Callable[[str], User]) -> No
     saved = user("business_user").post("chart/", chart | {"params": "{}"})
 
     assert saved.status_code == HTTPStatus.CREATED, saved.text
+    deleted = user("business_user").session.delete(f"{saved.url}{saved.json()['id']}", timeout=60)
+    assert deleted.status_code == HTTPStatus.OK, deleted.text
     changed = {"dataset_name": "mine", "description": "x"}
     refused = user("business_user").session.put(
         f"{saved.url.removesuffix('chart/')}dataset/{dataset['id']}", json=changed, timeout=60

@@ -75,8 +75,36 @@ def sessions_by_hour(events: Events) -> dict[Key, Cell]:
     return found
 
 
+def sales_by_segment(events: Events) -> dict[Key, Cell]:
+    versions: dict[str, list[Event]] = defaultdict(list)
+    for customer in sorted(events["marketplace.customers"], key=time):
+        versions[customer["customer_id"]].append(customer)
+    found: dict[Key, Cell] = {}
+    orders: dict[Key, set[str]] = defaultdict(set)
+    for order in events["marketplace.orders"]:
+        if order["event_type"] != "placed":
+            continue
+        known = versions.get(order.get("customer_id") or "")
+        segment, country = "unknown" if order.get("customer_id") else "guest", "unknown"
+        if known:
+            now = [known[0], *(version for version in known[1:] if time(version) <= time(order))][-1]
+            segment, country = now["segment"], now["country"]
+        for line in order["lines"]:
+            key = (day(order), segment, country, line["category"])
+            orders[key].add(order["order_id"])
+            cell = found.setdefault(key, {"units": 0, "gross": Decimal(0), "discount": Decimal(0)})
+            _, value, discount = worth([line])
+            cell["units"] += line["quantity"]
+            cell["gross"] += value
+            cell["discount"] += discount
+    for key, cell in found.items():
+        cell["orders"] = len(orders[key])
+    return found
+
+
 VIEW_TRUTH: dict[str, Callable[[Events], dict[Key, Cell]]] = {
     "marketplace_payouts_by_day": payouts,
     "marketplace_customers_by_day": customers_by_day,
     "marketplace_sessions_by_hour": sessions_by_hour,
+    "marketplace_sales_by_segment": sales_by_segment,
 }

@@ -124,9 +124,7 @@ def result(pipeline, rate, p50, **more):
 
 
 def test_the_report_compares_and_draws(tmp_path):
-    page = report.write_page(
-        [result("sluice", 1000, 1.0), result("textbook", 1000, 9.0, in_gold=99)], None, None, tmp_path
-    )
+    page = report.write_page([result("sluice", 1000, 1.0), result("textbook", 1000, 9.0, in_gold=99)], tmp_path)
     text = page.read_text()
     assert "| event time to gold, p50 | 9.00 s | 1.00 s |" in text
     assert "p50 9.0, p95 5.0" in text
@@ -137,14 +135,14 @@ def test_the_report_compares_and_draws(tmp_path):
 def test_the_report_says_which_run_failed(tmp_path):
     failed = {name: result("sluice", 1000, 1.0)[name] for name in ("pipeline", "rate", "minutes", "machine")}
     failed |= {"warmup_seconds": 60, "measured_at": "2026-01-02", "error": "BenchError: it ended"}
-    text = report.write_page([failed, result("textbook", 1000, 9.0)], None, None, tmp_path).read_text()
+    text = report.write_page([failed, result("textbook", 1000, 9.0)], tmp_path).read_text()
     assert "Sluice at 1,000 events/s gave no figures: BenchError: it ended" in text
 
 
 def test_the_report_shows_what_a_user_waits_for(tmp_path):
     screen = {"first_load": [5.0, 3.0], "warm_load": [2.0], "reload": [2.0], "event_to_screen": [1.0, 4.0, 2.0]}
     screen |= {"demo_rate": 50, "measured_at": "2026-01-02T03:04:05+00:00"}
-    text = report.write_page([result("sluice", 1000, 1.0)], screen, None, tmp_path).read_text()
+    text = report.write_page([result("sluice", 1000, 1.0)], tmp_path, screen=screen).read_text()
     assert "| first load, new browser | 2 | 3.0 s | 4.0 s | 5.0 s |" in text
     assert "| event to screen | 3 | 1.0 s | 2.0 s | 4.0 s |" in text
 
@@ -162,7 +160,33 @@ def test_the_report_says_what_judging_costs(tmp_path):
         "cpu_seconds_per_1000_events": {"unjudged": [0.100, 0.100, 0.110], "sluice": [0.110, 0.120, 0.110]},
     }
 
-    text = report.write_page([result("sluice", 1000, 1.0)], None, judging, tmp_path).read_text()
+    text = report.write_page([result("sluice", 1000, 1.0)], tmp_path, judging=judging).read_text()
 
     assert "| 2 | 0.100 | 0.120 | +20% |" in text
     assert "median: +10%" in text
+
+
+def test_the_report_says_what_grows_over_hours(tmp_path):
+    names = report.SAMPLED
+    samples = [{"minute": 5.0 * n, **dict.fromkeys(names, 1.5 if n < 4 else 2.5)} for n in range(8)]
+    soak = {"rate": 500, "minutes": 40, "measured_at": "2026-03-01T12:00:00+00:00", "samples": samples}
+
+    soak |= {"produced": 1_200_000, "in_silver": 1_200_000}
+    text = report.write_page([result("sluice", 1000, 1.0)], tmp_path, soak=soak).read_text()
+
+    assert "| a micro-batch, s | 1.50 | 1.50 | 2.50 | 2.50 |" in text
+    assert "1,200,000 events, 0 lost or doubled" in text
+
+
+def test_the_report_says_what_a_mart_costs(tmp_path):
+    mart = {"events": 10, "p50": 0.5, "p95": 0.8, "p99": 1.0, "max": 1.2}
+    every = {"plan": "both", "rate": 1000, "minutes": 5, "measured_at": "2026-03-01T12:00:00+00:00"}
+    every |= {"produced": 10, "in_silver": 10, "gold": 12, "first_only": 2, "marts": {"pulse": mart}}
+    one = every | {"plan": report.ONE_MART, "gold": 12, "usage": {"cores": 0.8}}
+
+    text = report.write_page(
+        [result("sluice", 1000, 1.0)], tmp_path, together=[one, every | {"usage": {"cores": 1.0}}]
+    ).read_text()
+
+    assert "| pulse | 0.50 s | 0.80 s | 1.00 s | 1.20 s |" in text
+    assert "+0.020 cores per added mart" in text

@@ -1,0 +1,130 @@
+"""``python -m bench.soak``: hours of events of all topics, to see that nothing grows without limit.
+
+`sluice maintain` runs beside, as often as in a system of its own. Every few minutes the size of everything that could
+grow is noted: memory, files and log of each table, checkpoints, and the time that a micro-batch takes.
+"""
+
+import datetime as dt
+import json
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from deltalake import DeltaTable
+
+from bench import commits, environment, machine, report, tape
+from bench.__main__ import DOCS, RESULTS
+from bench.freshness import read_production
+from bench.rig import BenchError, environment_of, fresh, play, running, running_broker, wait_until
+from bench.run import COMMANDS
+from bench.usage import Usage
+from jobs.entity import silver_table
+from jobs.settings import Settings, settings
+from schemas import load_contracts
+
+Sample = dict[str, Any]
+MAINTAIN_MINUTES = 10
+
+
+def main(
+    minutes: Annotated[float, typer.Option(help="Minutes of load.")] = 120,
+    rate: Annotated[int, typer.Option(help="Events per second, of all topics.")] = 500,
+    every: Annotated[float, typer.Option(help="Minutes between two samples.")] = 5,
+) -> None:
+    """Run under load for hours, note what could grow, and write the report."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    found = soak(rate, minutes, every, settings()) | {"machine": machine.describe()}
+    (RESULTS / report.SOAK).write_text(json.dumps(found, indent=1) + "\n")
+    print(report.write(RESULTS, DOCS))
+
+
+def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
+    """Run the jobs under load and take a sample every few minutes.
+
+    Raises:
+        BenchError: a process ended, or an event is missing.
+    """
+    own = fresh(at, "soak")
+    python, home = environment.ensure(own.cache), own.home
+    contracts = load_contracts()
+    events, log = home / "tape", home / "production.log"
+    tape.record(events, [contract.topic for contract in contracts])
+    samples: list[Sample] = []
+    ended = threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(running_broker(own))
+        variables = environment_of(own)
+        pipeline = stack.enter_context(running(COMMANDS["sluice"], home / "pipeline.log", variables))
+        last = Path(silver_table(contracts[-1]).url(own.lake_url))
+        wait_until(lambda: (last / "_delta_log" / f"{0:020}.json").exists(), pipeline, seconds=240, what="silver")
+        maintain = [COMMANDS["sluice"][0], "maintain", "--every", str(MAINTAIN_MINUTES)]
+        stack.enter_context(running(maintain, home / "maintain.log", variables))
+        usage = stack.enter_context(Usage(pipeline.pid))
+
+        def watch() -> None:
+            while not ended.wait(60 * every):
+                samples.append(_sample(own, usage))
+                print(json.dumps(samples[-1]), flush=True)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        stack.callback(watcher.join)
+        stack.callback(ended.set)
+        play(python, events, rate=rate, seconds=60 * minutes, log=log, settings=own, pipeline=pipeline)
+        produced = read_production(log.read_text()).total
+        wait_until(lambda: _rows(own) >= produced, pipeline, seconds=300, what="the last event")
+    if (rows := _rows(own)) != produced:
+        raise BenchError(f"{produced} events were produced, silver has {rows}")
+    shutil.rmtree(home / "kafka", ignore_errors=True)
+    shutil.rmtree(home / "lake", ignore_errors=True)
+    return {
+        "rate": rate,
+        "minutes": minutes,
+        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "produced": produced,
+        "in_silver": rows,
+        "samples": samples,
+    }
+
+
+def _sample(own: Settings, usage: Usage) -> Sample:
+    """The size of everything that could grow, now."""
+    lake = Path(own.lake_url)
+    logs = [log for log in lake.glob("*/*/_delta_log") if any(log.glob("*.json"))]
+    files = [len(DeltaTable(log.parent).file_uris()) for log in logs]
+    batches = [json.loads(path.read_text())["batch_seconds"] for path in (own.home / "progress").glob("live-*.json")]
+    checkpoints = [path for path in (lake / "_checkpoints").rglob("*") if path.is_file()]
+    since = usage.samples[0][0]
+    recent = usage.samples[-60:]
+    return {
+        "minute": round((time.time() - since) / 60, 1),
+        "memory_mib": round(statistics.median(sample[2] for sample in recent) / 2**20),
+        "cores": round((recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0]), 2),
+        "batch_seconds": round(max(batches, default=0.0), 2),
+        "most_files_of_a_table": max(files, default=0),
+        "files_of_all_tables": sum(files),
+        "most_log_files_of_a_table": max((len(list(log.iterdir())) for log in logs), default=0),
+        "checkpoint_files": len(checkpoints),
+        "lake_mib": _mib(lake),
+    }
+
+
+def _mib(directory: Path) -> int:
+    """Disk space, which files that vanish meanwhile do not spoil."""
+    told = subprocess.run(["du", "-sk", directory], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return int(told.stdout.split()[0]) // 1024
+
+
+def _rows(own: Settings) -> int:
+    silver = (silver_table(contract).url(own.lake_url) for contract in load_contracts())
+    return sum(commits.rows(Path(url)) for url in silver)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,154 @@
+"""``python -m bench.together``: how fresh every mart is while events of all topics come, and what a mart costs."""
+
+import datetime as dt
+import json
+import sys
+import time
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from bench import commits, environment, machine, report, tape
+from bench.__main__ import DOCS, RESULTS
+from bench.freshness import Floats, quantiles, read_production
+from bench.one_mart import FIRST
+from bench.rig import BenchError, environment_of, fresh, play, running, running_broker, still_running, wait_until
+from bench.run import COMMANDS
+from bench.usage import Usage
+from jobs.engine.measures import Gold
+from jobs.engine.table import Table
+from jobs.entity import silver_table
+from jobs.marts import MARTS, SNAPSHOTS
+from jobs.settings import Settings, settings
+from schemas import Contract, load_contracts
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A load of the topics of some domains; ``command`` is the pipeline, with the marts that it keeps."""
+
+    name: str
+    domains: tuple[str, ...]
+    rate: int
+    command: list[str]
+
+
+PLANS = (
+    Plan("both", ("marketplace", "travel"), 1_000, COMMANDS["sluice"]),
+    Plan(report.ONE_MART, ("marketplace", "travel"), 1_000, [sys.executable, "-m", "bench.one_mart"]),
+    Plan("marketplace", ("marketplace",), 10_000, [*COMMANDS["sluice"], "--domain", "marketplace"]),
+)
+
+
+def main(
+    minutes: Annotated[float, typer.Option(help="Minutes that count, per run.")] = 5,
+    warmup: Annotated[float, typer.Option(help="Seconds of load before those that count.")] = 120,
+    only: Annotated[str, typer.Option(help="Rates of the runs wanted, comma-separated.")] = "1000,10000",
+) -> None:
+    """Measure the freshness of every mart under a load of all topics, and write the report."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for plan in PLANS:
+        if str(plan.rate) not in only.split(","):
+            continue
+        found = measure(plan, minutes, warmup, settings()) | {"machine": machine.describe()}
+        (RESULTS / f"{report.TOGETHER}.{plan.name.replace(' ', '_')}.json").write_text(
+            json.dumps(found, indent=1) + "\n"
+        )
+        worst = max(found["marts"].values(), key=lambda mart: mart["p99"] or float("inf"))
+        print(f"{plan.name}, {plan.rate}/s: slowest mart {worst}; {found['usage']}", flush=True)
+    print(report.write(RESULTS, DOCS))
+
+
+def measure(plan: Plan, minutes: float, warmup: float, at: Settings) -> Result:
+    """Run a pipeline under a load of many topics.
+
+    Raises:
+        BenchError: a process ended, or an event is missing.
+    """
+    own = fresh(at, "together")
+    python, home = environment.ensure(own.cache), own.home
+    contracts = [contract for contract in load_contracts() if contract.domain in plan.domains]
+    events = home / "tape"
+    tape.record(events, [contract.topic for contract in contracts])
+    log, seconds = home / "production.log", warmup + 60 * minutes
+    with ExitStack() as stack:
+        stack.enter_context(running_broker(own))
+        pipeline = stack.enter_context(running(plan.command, home / "pipeline.log", environment_of(own)))
+        last = _path(silver_table(contracts[-1]), own)
+        wait_until(lambda: (last / "_delta_log" / f"{0:020}.json").exists(), pipeline, seconds=240, what="silver")
+        usage = stack.enter_context(Usage(pipeline.pid))
+        for table in chain.from_iterable(_tables(contract) for contract in contracts):
+            stack.enter_context(commits.keeping(_path(table, own), home / table.name))
+        load = play(python, events, rate=plan.rate, seconds=seconds, log=log, settings=own, pipeline=pipeline)
+        production = read_production(log.read_text())
+        deadline = time.monotonic() + 300
+        while (found := _rows(contracts, own)) < production.total and time.monotonic() < deadline:
+            still_running(pipeline)
+            time.sleep(5)
+    if found != production.total:
+        raise BenchError(f"{production.total} events were produced, silver has {found}")
+    start = float(production.times[0]) + warmup
+    end = float(production.times[0]) + seconds
+    busy = usage.between(start, end)
+    return {
+        "plan": plan.name,
+        "rate": plan.rate,
+        "minutes": minutes,
+        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "produced": production.total,
+        "in_silver": found,
+        "load": {"cores": round(load["cpu_seconds"] / seconds, 3), "failed": load["failed"]},
+        "usage": busy
+        | {"cpu_seconds_per_1000_events": round(busy["cpu_seconds"] / (plan.rate * (end - start)) * 1000, 4)},
+        "gold": sum(len(_golds(contract)) for contract in contracts),
+        "first_only": sum(len(FIRST.get(contract.topic, ())) for contract in contracts),
+        "marts": dict(chain.from_iterable(_freshness(contract, home, own, start, end) for contract in contracts)),
+    }
+
+
+def _freshness(
+    contract: Contract, home: Path, own: Settings, start: float, end: float
+) -> Collection[tuple[str, dict[str, float | None]]]:
+    """How long events took until a mart had their batch, for each mart of a topic that has commits."""
+    silver = silver_table(contract)
+    batches = commits.added(_path(silver, own), home / silver.name, contract.event_time)
+    found = []
+    for gold in _golds(contract):
+        visible = commits.batches(home / gold.table.name)
+        waited: list[Floats] = []
+        for batch in sorted(batches.keys() & visible.keys()):
+            times = batches[batch]
+            counted = times[(times >= start) & (times < end)]
+            waited.append(visible[batch] - counted)
+        if waited:
+            seconds = np.concatenate(waited)
+            found.append((gold.name, {"events": len(seconds), **quantiles(seconds)}))
+    return found
+
+
+def _golds(contract: Contract) -> list[Gold]:
+    return [*MARTS.get(contract.topic, ()), *SNAPSHOTS.get(contract.topic, ())]
+
+
+def _tables(contract: Contract) -> list[Table]:
+    return [silver_table(contract), *(gold.table for gold in _golds(contract))]
+
+
+def _path(table: Table, own: Settings) -> Path:
+    return Path(table.url(own.lake_url))
+
+
+def _rows(contracts: Collection[Contract], own: Settings) -> int:
+    return sum(commits.rows(_path(silver_table(contract), own)) for contract in contracts)
+
+
+if __name__ == "__main__":
+    typer.run(main)

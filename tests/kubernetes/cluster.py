@@ -1,0 +1,111 @@
+"""A cluster, as an operator has it: by kubectl and helm alone."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.helm.conftest import CACHE, CHART, CLUSTER, run, tool
+
+NAMESPACE = "sluice-test"
+RELEASE = "sluice"
+SELECTOR = f"app.kubernetes.io/instance={RELEASE}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster and a namespace in it, under the restricted pod security standard."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+        """Run kubectl in the namespace; returns its output, fails unless it ends with 0."""
+        return run("kubectl", *self.options, *arguments, given=given)
+
+    def helm(self, verb: str, *arguments: str) -> str:
+        """Run helm in the namespace, as `kubectl`."""
+        return run("helm", verb, "--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE, *arguments)
+
+    def open(self, pod: str, *command: str) -> subprocess.Popen[str]:
+        """A command in a pod, with its standard input and output."""
+        arguments = [tool("kubectl"), *self.options, "exec", "--stdin", pod, "--", *command]
+        return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def get(self, kind: str, selector: str = SELECTOR) -> list[dict[str, Any]]:
+        """Objects of a kind."""
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "--selector", selector, "--output", "json"))[
+            "items"
+        ]
+        return found
+
+    def pod(self, component: str) -> dict[str, Any]:
+        """The newest pod of a component that is not being deleted."""
+        pods = self.get("pods", f"{SELECTOR},app.kubernetes.io/component={component}")
+        staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        assert staying, f"there is no pod of {component}"
+        return max(staying, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def is_ready(self, component: str, *, other_than: str = "") -> bool:
+        """Whether a component has a pod that is ready, and is not the one with this uid."""
+        try:
+            pod = self.pod(component)
+        except AssertionError:
+            return False
+        conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
+        return pod["metadata"]["uid"] != other_than and conditions.get("Ready") == "True"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options of kubectl."""
+        return ("--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE)
+
+
+def start() -> Cluster:
+    """The cluster of ``SLUICE_TEST_KUBECONFIG``, or one on this machine, started when it does not run."""
+    if given := os.environ.get("SLUICE_TEST_KUBECONFIG"):
+        return Cluster(Path(given))
+    subprocess.run([CLUSTER, "up"], check=True)
+    return Cluster(CACHE / "run" / "kubeconfig")
+
+
+def load(images: Path, tags: tuple[str, ...]) -> None:
+    """Load images that `make images` has written into the node of this machine, under several tags."""
+    socket = CACHE / "run" / "containerd" / "containerd.sock"
+    subprocess.run([CLUSTER, "load", *sorted(images.glob("*.tar"))], check=True, stdout=subprocess.DEVNULL)
+    ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", "tag", "--force"]
+    for image in ("jobs", "superset"):
+        for tag in tags[1:]:
+            subprocess.run(
+                [*ctr, f"docker.io/sluice/{image}:{tags[0]}", f"docker.io/sluice/{image}:{tag}"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+
+
+def toolbox(options: tuple[str, ...]) -> str:
+    """Manifest of a pod that waits for commands, with all that the chart's own test has."""
+    shown = run("helm", "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *options, *SHOW_TEST)
+    pod = yaml.safe_load(shown)
+    pod["metadata"]["name"] = "toolbox"
+    del pod["metadata"]["annotations"]
+    (container,) = pod["spec"]["containers"]
+    container["args"] = ["sleep", "infinity"]
+    return yaml.safe_dump(pod)
+
+
+SHOW_TEST = ("--show-only", "templates/tests/end-to-end.yaml")
+
+
+def eventually(holds: Callable[[], bool], *, what: str, seconds: float) -> float:
+    """Wait until something holds; returns the seconds, fails when it does not in time."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.5)
+    return time.monotonic() - began
