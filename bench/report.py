@@ -67,8 +67,8 @@ How long does a user wait? `make bench-screen` asks this of the system that `mak
 {screen}
 ## With many users
 
-`make bench-users` lets many users look at the live dashboards of the system that `make up` has started, each asking for the
-data of every chart again every 2 s.
+`make bench-users` lets many users look at the live dashboards of the system that `make up` has started, each asking
+for the data of every chart again every 2 s.
 
 {users}
 ## How it is measured
