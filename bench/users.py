@@ -58,9 +58,7 @@ def _query(settings: Settings, session: requests.Session, chart: int, board: int
 
 def look(settings: Settings, number: int, begin: float, end: float, seen: Seen) -> None:
     """Be one user, from a moment to another (both by ``time.monotonic``)."""
-    with dashboard.session(settings, ROLES[number % len(ROLES)]) as session:
-        csrf = session.get(dashboard.api(settings, "security/csrf_token/"), timeout=60).json()["result"]
-        session.headers.update({"X-CSRFToken": csrf, "Referer": dashboard.api(settings, "")})
+    with dashboard.session(settings, ROLES[number % len(ROLES)], posts=True) as session:
         queries = chart_queries(settings, session, LIVE[number % len(LIVE)])
         for due in _refreshes(begin, end):
             for query in queries:

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -72,14 +71,6 @@ def guest(system: System, portal: str, login: tuple[str, str]) -> Iterator[reque
         yield session
 
 
-@contextmanager
-def account(system: System, role: str) -> Iterator[requests.Session]:
-    with dashboard.session(system.settings, role) as session:
-        csrf = session.get(dashboard.api(system.settings, "security/csrf_token/"), timeout=60).json()["result"]
-        session.headers.update({"X-CSRFToken": csrf, "Referer": system.credentials["superset"]["url"]})
-        yield session
-
-
 def test_nobody_gets_a_token_without_a_login(portal: str, login: tuple[str, str]) -> None:
     for wrong in (None, (VENDOR, "guess"), (OTHER, login[1])):
         answer = requests.get(f"{portal}/guest-token", auth=wrong, timeout=60)
@@ -124,7 +115,7 @@ def test_a_guest_reaches_no_other_dashboard_and_no_sql(system: System, guest: re
 def test_no_token_shows_the_rows_of_all(system: System, rules: list[dict[str, Any]]) -> None:
     wanted = {"user": {"username": "x"}, "resources": [], "rls": rules}
 
-    with account(system, "portal") as session:
+    with dashboard.session(system.settings, "portal", posts=True) as session:
         answer = session.post(dashboard.api(system.settings, "security/guest_token/"), json=wanted, timeout=60)
 
     assert answer.status_code == HTTPStatus.BAD_REQUEST, answer.text
@@ -134,7 +125,7 @@ def test_no_token_shows_the_rows_of_all(system: System, rules: list[dict[str, An
 def test_only_the_portal_makes_tokens(system: System, role: str) -> None:
     wanted = {"user": {"username": "x"}, "resources": [], "rls": [{"clause": f"vendor_id = '{OTHER}'"}]}
 
-    with account(system, role) as session:
+    with dashboard.session(system.settings, role, posts=True) as session:
         answer = session.post(dashboard.api(system.settings, "security/guest_token/"), json=wanted, timeout=60)
 
     assert answer.status_code == HTTPStatus.FORBIDDEN, answer.text
