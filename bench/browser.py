@@ -176,18 +176,25 @@ class Dashboard:
 @contextmanager
 def dashboard(superset: dict[str, Any], slug: str = "live-sales", role: str = "admin") -> Iterator[Dashboard]:
     """Log in with the ``superset`` part of ``credentials.json``, as one of its users, and hand out a dashboard."""
-    options = Options()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1250"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     user = superset["users"][role]
-    try:
+    with chromium() as driver:
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
         driver.get(f"{superset['url']}/login/")
         WebDriverWait(driver, PATIENCE, ignored_exceptions=[WebDriverException]).until(partial(_log_in, user))
         # The page that follows a login works on for seconds, which is none of the dashboard's business.
         _settle(driver)
         yield Dashboard(driver, superset["url"], slug)
+
+
+@contextmanager
+def chromium() -> Iterator[WebDriver]:
+    """A headless browser."""
+    options = Options()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1600,1250"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield driver
     finally:
         driver.quit()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
@@ -23,7 +24,7 @@ SETTLE = 1.0
 Look = Callable[[str], None]
 
 
-def build_first_chart(superset: dict[str, Any], name: str, folder: Path | None = None) -> str:
+def build_first_chart(superset: dict[str, Any], name: str, folder: Path | None = None) -> int:
     """Build a chart as a business user, and save it.
 
     Args:
@@ -32,7 +33,7 @@ def build_first_chart(superset: dict[str, Any], name: str, folder: Path | None =
         folder: where a picture of each step goes; without, none is taken.
 
     Returns:
-        what the page says of the chart when it is saved: the address.
+        the id that the chart has in this installation.
     """
     with dashboard(superset, role="business_user") as page:
         driver = page.driver
@@ -45,7 +46,7 @@ def build_first_chart(superset: dict[str, Any], name: str, folder: Path | None =
         _choose(driver, superset["url"], look)
         _fill(driver, look)
         _save(driver, name, look)
-        return driver.current_url
+        return int(parse_qs(urlsplit(driver.current_url).query)["slice_id"][0])
 
 
 def _choose(driver: WebDriver, address: str, look: Look) -> None:
@@ -92,13 +93,13 @@ def _pick(driver: WebDriver, css: str, word: str) -> None:
 
 
 def _click(driver: WebDriver, path: str) -> None:
-    def is_clicked() -> bool:
+    def click() -> bool:
         found = _shown(driver, By.XPATH, path)
         if found:
             found[-1].click()
         return bool(found)
 
-    _wait(driver, is_clicked)
+    _wait(driver, click)
 
 
 def _find(driver: WebDriver, css: str) -> WebElement:

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 Result = Mapping[str, Any]
 
 SCREEN = "screen.json"
+USERS = "users.json"
 JUDGING = "judging.json"
 SOAK = "soak.json"
 TOGETHER = "together"
@@ -64,6 +65,12 @@ of everything that could grow.
 How long does a user wait? `make bench-screen` asks this of the system that `make up` has started, with Chromium.
 
 {screen}
+## With many users
+
+`make bench-users` lets many users look at the live dashboards of the system that `make up` has started, each asking
+for the data of every chart again every 2 s.
+
+{users}
 ## How it is measured
 
 - Every event is a placed order with one line. Its event time is the wall clock when it was produced; events
@@ -92,7 +99,7 @@ def write(results: Path, directory: Path) -> Path:
     """Write ``benchmarks.md`` and its plot into a directory, from a directory of results; returns the page's path."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
     together = [json.loads(path.read_text()) for path in sorted(results.glob(f"{TOGETHER}.*.json"))]
-    named = {name.removesuffix(".json"): _read(results / name) for name in (SCREEN, JUDGING, SOAK)}
+    named = {name.removesuffix(".json"): _read(results / name) for name in (SCREEN, USERS, JUDGING, SOAK)}
     return write_page(runs, directory, together=together, **named)
 
 
@@ -105,6 +112,7 @@ def write_page(
     directory: Path,
     *,
     screen: Result | None = None,
+    users: Result | None = None,
     judging: Result | None = None,
     soak: Result | None = None,
     together: Sequence[Result] = (),
@@ -112,6 +120,7 @@ def write_page(
     """Write ``benchmarks.md`` and ``benchmarks.svg`` into a directory; returns the path of the former."""
     others = {
         "screen": _screen(screen),
+        "users": _users(users),
         "judging": _judging(judging),
         "soak": _soak(soak),
         "together": _together(together),
@@ -325,6 +334,28 @@ def _screen(result: Result | None) -> str:
         lines.append(_row(name, [str(len(seconds)), *(f"{figure:.1f} s" for figure in figures)]))
     when = f"Measured on {result['measured_at'][:10]}, {result['demo_rate']:g} demo events/s."
     return "\n".join([*lines, "", when]) + "\n"
+
+
+def _users(result: Result | None) -> str:
+    if result is None:
+        return "Not measured yet.\n"
+    seconds, freshness = result["seconds"], result["freshness"]
+    rows = {
+        "chart data, p50 / p95 / max": " / ".join(f"{seconds[name]:.2f} s" for name in ("p50", "p95", "max")),
+        "answers per second": f"{result['answers_per_second']:.0f}",
+        "from the cache": f"{result['cache_hit_rate']:.0%}",
+        "errors": str(result["errors"]),
+        "age of the newest event without users, p50 / p95": _ages(freshness["alone"]),
+        "with users": _ages(freshness["with_users"]),
+    }
+    lines = [_row("", [f"{result['users']} users"]), _row("---", ["---:"])]
+    lines += [_row(name, [figure]) for name, figure in rows.items()]
+    when = f"Measured on {result['measured_at'][:10]} for {result['minutes']:g} minutes, "
+    return "\n".join([*lines, "", f"{when}{result['demo_rate']:g} demo events/s."]) + "\n"
+
+
+def _ages(found: Mapping[str, float]) -> str:
+    return f"{found['p50']:.1f} s / {found['p95']:.1f} s"
 
 
 def _together(results: Sequence[Result]) -> str:

@@ -12,6 +12,8 @@ from bench.first_chart import build_first_chart
 from jobs.assets import ASSETS
 from jobs.settings import CHECKOUT, settings
 from stack import credentials, supervision
+from stack.dashboard import api
+from stack.dashboard import session as api_session
 
 IMAGES = CHECKOUT / "docs" / "images"
 ON_A_PHONE = "live-sales"
@@ -46,7 +48,9 @@ def main(
             page.look("default", phone=True)
             page.load(slug)
             page.screenshot(folder / f"{slug}-phone.png", whole=True)
-    build_first_chart(superset, "My first chart", folder)
+    chart = build_first_chart(superset, "My first chart", folder)
+    with api_session(settings(), "business_user", posts=True) as session:
+        session.delete(api(settings(), f"chart/{chart}"), timeout=60).raise_for_status()
 
 
 if __name__ == "__main__":

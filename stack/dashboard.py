@@ -32,8 +32,13 @@ def empty_charts(settings: Settings) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def session(settings: Settings, role: str = "admin") -> requests.Session:
+def session(settings: Settings, role: str = "admin", *, posts: bool = False) -> requests.Session:
     """A session with Superset's API of the user that `credentials.json` has for a role.
+
+    Args:
+        settings: where Superset is.
+        role: the role's name in `credentials.json`.
+        posts: whether it may do more than get; takes a request more.
 
     Raises:
         StackError: Superset refuses the generated password.
@@ -49,6 +54,9 @@ def session(settings: Settings, role: str = "admin") -> requests.Session:
         )
     answer.raise_for_status()
     opened.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    if posts:
+        token = opened.get(api(settings, "security/csrf_token/"), timeout=60).json()["result"]
+        opened.headers.update({"X-CSRFToken": token, "Referer": _base(settings)})
     return opened
 
 

@@ -20,11 +20,13 @@ def create_users(users: Mapping[str, Mapping[str, str]]) -> None:
     """Create the users that there are not yet; whoever has one keeps its password.
 
     Args:
-        users: ``username`` and ``password`` of each, by its name in `access.yaml`.
+        users: ``username`` and ``password`` of each, by its name in `access.yaml`; an installation may leave some out.
     """
     from superset import security_manager as security
 
     for key, user in declared()["users"].items():
+        if key not in users:
+            continue
         role = security.add_role(user["role"])
         if existing := security.find_user(user["username"]):
             if role not in existing.roles:

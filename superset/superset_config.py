@@ -73,7 +73,7 @@ EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * DAY)
 # SQL Lab: a worker runs the query and leaves its rows here, for an hour.
 RESULTS_BACKEND = RedisCache(Redis.from_url(f"{REDIS_URL}/1"), key_prefix="superset_results_", default_timeout=3600)
 SQLLAB_TIMEOUT = SQLLAB_ASYNC_TIME_LIMIT_SEC = sql_guard.LONGEST_SECONDS
-SQL_MAX_ROW = 50_000
+SQL_MAX_ROW = DISPLAY_MAX_ROW = 10_000
 
 EVENT_LOGGER = AuditLogger()
 BLUEPRINTS = [data_docs.blueprint]

@@ -71,7 +71,7 @@ class System:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system with demo traffic; environments and jars come from the shared cache."""
-    kafka, postgres, mail, superset = (free_port_pair() for _ in range(4))
+    kafka, postgres, mail, superset, portal = (free_port_pair() for _ in range(5))
     started = System(
         Settings(
             home=tmp_path_factory.mktemp("system"),
@@ -82,6 +82,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             redis_port=postgres + 1,
             mail_port=mail,
             superset_port=superset,
+            portals=f"http://127.0.0.1:{portal}",
             demo_rate=50,
             # So long that the vendor who sells most has been rated.
             demo_history=3600,

@@ -1,0 +1,146 @@
+"""Ways round what a role may see that lead through caches, results, reports, and queries that never end."""
+
+# ruff: noqa: F811 (fixtures are imported, and asked for by name)
+
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+import requests
+
+from tests.stack.conftest import System
+from tests.stack.pipeline import eventually
+from tests.stack.test_access import OTHER, OWN, SALES, Answer, User, board, charts, rows, sales, user  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("views")
+
+REFUSED = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+Users = Callable[[str], User]
+
+
+def sql(asking: User, statement: str, **options: Any) -> Answer:
+    return asking.post("sqllab/execute/", {"database_id": 1, "sql": statement, "runAsync": False, **options})
+
+
+def put(asking: User, path: str, body: dict[str, Any]) -> Answer:
+    return asking.session.put(f"{asking._api}/{path}", json=body, timeout=60)
+
+
+def test_a_cached_answer_is_for_nobody_who_sees_fewer_rows(user: Users, sales: dict[str, Any], board: int) -> None:
+    query = {"columns": ["vendor_id"], "metrics": ["gross"], "row_limit": 1000}
+    answer = user("admin").ask(sales, board, **query)
+    assert OTHER in answer.text
+
+    key = answer.json()["result"][0]["cache_key"]
+    assert user("vendor").get(f"chart/data/{key}").status_code >= HTTPStatus.BAD_REQUEST
+    assert {row["vendor_id"] for row in rows(user("vendor").ask(sales, board, **query))} == {OWN}
+
+
+def test_what_another_explores_is_for_nobody_else(user: Users, charts: list[dict[str, Any]]) -> None:
+    (hidden,) = (
+        found
+        for found in user("admin").get("dataset/?q=(page_size:100)").json()["result"]
+        if found["table_name"] == "marketplace_customers_now"
+    )
+    body = {"datasource_id": hidden["id"], "datasource_type": "table", "form_data": "{}"}
+    kept = user("admin").post("explore/form_data", body)
+    assert kept.ok, kept.text
+
+    assert user("vendor").get(f"explore/form_data/{kept.json()['key']}").status_code in REFUSED
+    assert user("vendor").post("explore/form_data", body).status_code in REFUSED
+
+
+def test_no_reader_empties_a_cache(user: Users) -> None:
+    body = {"datasource_uids": ["1__table"]}
+
+    for role in ("executive", "vendor"):
+        assert user(role).post("cachekey/invalidate", body).status_code in REFUSED, role
+
+
+def test_results_of_sql_lab_are_for_who_asked(user: Users) -> None:
+    answer = sql(user("analyst"), f"SELECT vendor_id FROM gold.{SALES}", runAsync=True)
+    assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
+    query = answer.json()["query"]["queryId"]
+
+    def result() -> dict[str, Any]:
+        found: dict[str, Any] = user("analyst").get(f"query/{query}").json()["result"]
+        return found
+
+    eventually(lambda: result()["status"] == "success", what="a worker has run the query", seconds=60)
+    place = f"sqllab/results/?q=(key:'{result()['results_key']}')"
+    assert user("analyst").get(place).json()["data"]
+    for role in ("business_user", "executive", "vendor"):
+        assert user(role).get(place).status_code in REFUSED, role
+
+
+def test_a_query_without_end_is_ended(user: Users) -> None:
+    tables = ", ".join(f"gold.{SALES} {name}" for name in "abcd")
+
+    answer = sql(user("analyst"), f"SELECT MAX(a.orders + b.orders * c.orders - d.orders) FROM {tables}")
+
+    assert not answer.ok
+    assert "Interrupted" in answer.text
+
+
+def test_an_answer_of_sql_lab_has_so_many_rows_and_no_more(user: Users) -> None:
+    answer = sql(user("analyst"), f"SELECT a.minute FROM gold.{SALES} a, gold.{SALES} b", queryLimit=10_000_000)
+
+    assert answer.ok, answer.text
+    assert len(answer.json()["data"]) == 10_000
+
+
+@pytest.mark.parametrize("role", ["executive", "vendor"])
+def test_no_reader_sends_a_report(user: Users, board: int, role: str) -> None:
+    report = {
+        "type": "Report",
+        "name": "Everything",
+        "dashboard": board,
+        "crontab": "* * * * *",
+        "timezone": "Etc/UTC",
+        "report_format": "PDF",
+        "recipients": [{"type": "Email", "recipient_config_json": {"target": "thief@localhost"}}],
+    }
+    assert user(role).post("report/", report).status_code in REFUSED
+
+    known = user("admin").get("report/").json()["result"]
+    assert known
+    for found in known:
+        place = f"report/{found['id']}"
+        assert user(role).get(place).status_code in REFUSED, found["name"]
+        assert user(role).get(f"{place}/log/").status_code in REFUSED, found["name"]
+        changed = {"recipients": report["recipients"]}
+        assert put(user(role), place, changed).status_code in REFUSED, found["name"]
+
+
+def test_a_business_user_changes_no_report_of_others(user: Users) -> None:
+    for found in user("admin").get("report/").json()["result"]:
+        answer = put(user("business_user"), f"report/{found['id']}", {"crontab": "* * * * *"})
+        assert answer.status_code in REFUSED, found["name"]
+
+
+def test_questions_in_sql_are_counted(user: Users) -> None:
+    # As an administrator, whom no other test makes ask: an analyst would find no minute left.
+    answers = Counter(sql(user("admin"), "SELECT 1").status_code for _ in range(65))
+
+    assert answers[HTTPStatus.TOO_MANY_REQUESTS] >= 5 - 1
+    assert answers[HTTPStatus.OK] >= 55
+
+
+def test_a_short_password_is_refused(user: Users) -> None:
+    body = {"username": "new", "first_name": "N", "last_name": "N", "email": "new@localhost", "active": True}
+    role = next(r["id"] for r in user("admin").get("security/roles/?q=(page_size:100)").json()["result"])
+
+    answer = user("admin").post("security/users/", {**body, "roles": [role], "password": "Short-1"})
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert "12 characters" in answer.text
+
+
+def test_a_session_is_out_of_reach_of_scripts_and_other_sites(system: System) -> None:
+    login = requests.get(f"{system.credentials['superset']['url']}/login/", timeout=60)
+
+    flags = login.headers["Set-Cookie"]
+    assert "HttpOnly" in flags
+    assert "SameSite=Lax" in flags
