@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email import message_from_string
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,18 +97,29 @@ def kill(release: Release, victim: str) -> tuple[float, float]:
 
 
 def test_an_upgrade_and_a_rollback_lose_nothing(release: Release) -> None:
-    for verb, arguments in (
-        ("upgrade", (RELEASE, str(CHART), *options(TAGS[1]))),
-        ("rollback", (RELEASE, "1")),
-    ):
+    steps = {"upgrade": (TAGS[1], RELEASE, str(CHART), *options(TAGS[1])), "rollback": (TAGS[0], RELEASE, "1")}
+    for verb, (tag, *arguments) in steps.items():
         began = time.monotonic()
-        release.cluster.helm(verb, *arguments, "--wait", "--timeout", "15m")
-        expected = TAGS[1] if verb == "upgrade" else TAGS[0]
+        change = partial(release.cluster.helm, verb, *arguments, "--wait", "--timeout", "15m")
+        oldest = watched(release, change)
         for component in ("jobs-stream", "superset-web"):
             (container,) = release.cluster.pod(component)["spec"]["containers"]
-            assert container["image"].endswith(f":{expected}")
+            assert container["image"].endswith(f":{tag}")
         eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
-        print(f"\nhelm {verb}: fresh again after {time.monotonic() - began:.0f} s")
+        took = time.monotonic() - began
+        print(f"\nhelm {verb}: all pods anew after {took:.0f} s; dashboards were {oldest:.0f} s behind at most.")
+
+
+def watched(release: Release, work: Callable[[], object]) -> float:
+    """Do something while Superset is asked for the age of the newest event in gold; returns the highest."""
+    oldest = 0.0
+    with ThreadPoolExecutor(1) as thread:
+        doing = thread.submit(work)
+        while not doing.done():
+            oldest = max(oldest, release.questions.freshness() or 0.0)
+            time.sleep(1)
+        doing.result()
+    return oldest
 
 
 def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
