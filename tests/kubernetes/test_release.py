@@ -1,5 +1,6 @@
 """The chart on a real cluster: installed, used, hurt, upgraded, rolled back, uninstalled; in this order."""
 
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,14 @@ VICTIMS = ("jobs-stream", "kafka", "postgresql", "redis", "superset-web")
 EXECUTORS = ",".join(
     f"jobs.executors.{value}" for value in ("enabled=true", "instances=1", "cpuRequest=200m", "memory=1g")
 )
+DRIVER = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=jobs-stream"
+APART: dict[str, dict[str, list[str]] | None] = {
+    "stream": None,
+    "bronze": {"args": ["run", "bronze"]},
+    "marketplace": {"args": ["run", "live", "--domain", "marketplace"]},
+    "travel": {"args": ["run", "live", "--domain", "travel"]},
+}
+SMALL = "jobs.driverMemory=1g,jobs.resources.requests.cpu=150m,jobs.resources.requests.memory=1Gi"
 CLAIMS = {"sluice-lake", "data-sluice-kafka-0", "data-sluice-postgresql-0", "data-sluice-redis-0"}
 
 
@@ -165,6 +174,18 @@ def test_a_driver_that_stands_still_is_started_anew(release: Release) -> None:
     noticed = eventually(is_another, what="the driver is started anew", seconds=400)
     fresh = eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
     print(f"\nA driver that stood still was started anew after {noticed:.0f} s; gold was fresh {fresh:.0f} s later.")
+
+
+def test_a_driver_per_query_counts_alike(release: Release) -> None:
+    release.traffic.flow(RATE)
+    release.cluster.kubectl("scale", "deployment/sluice-jobs-stream", "--replicas=0")
+    release.cluster.kubectl("wait", "pod", "--selector", DRIVER, "--for=delete", "--timeout=3m")
+
+    apart = ("--set-json", f"jobs.drivers={json.dumps(APART)}", "--set", SMALL, "--wait", "--timeout", "15m")
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *apart)
+
+    eventually(lambda: is_fresh(release), what="gold is fresh by drivers of their own", seconds=300)
+    assert {name for name in APART if release.cluster.is_ready(f"jobs-{name}")} == APART.keys() - {"stream"}
 
 
 def test_nothing_was_lost_or_doubled(release: Release) -> None:
