@@ -261,6 +261,18 @@ def test_uninstall_leaves_the_volumes(release: Release) -> None:
     assert release.cluster.get("deployments") == []
 
 
+def test_a_new_release_goes_on_with_the_volumes(release: Release) -> None:
+    release.cluster.helm("install", RELEASE, str(CHART), *options(TAGS[0]), "--wait", "--timeout", "15m")
+
+    # One record came from the chart's own test.
+    counts = release.questions.counts()
+    assert counts["accepted"] == len(release.traffic.ledger.events)
+    release.cluster.helm("test", RELEASE, "--timeout", "5m")
+    eventually(
+        lambda: release.questions.counts()["refused"] > counts["refused"], what="another record is refused", seconds=60
+    )
+
+
 def sluice(release: Release, *arguments: str) -> str:
     """Run the command line on this machine; returns its output, fails unless it ends with 0."""
     kubectl = Path(tool("kubectl")).parent
