@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,18 @@ class Cluster:
         return ("--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace)
 
 
-def start() -> Cluster:
-    """The cluster of ``SLUICE_TEST_KUBECONFIG``, or one on this machine, started when it does not run."""
+@contextmanager
+def running() -> Iterator[Cluster]:
+    """The cluster of ``SLUICE_TEST_KUBECONFIG``, which has the images, or one on this machine, which gets them."""
     if given := os.environ.get("SLUICE_TEST_KUBECONFIG"):
-        return Cluster(Path(given))
+        yield Cluster(Path(given))
+        return
+    was_up = subprocess.run([CLUSTER, "status"], capture_output=True).returncode == 0
     subprocess.run([CLUSTER, "up"], check=True)
-    return Cluster(CACHE / "run" / "kubeconfig")
+    load()
+    yield Cluster(CACHE / "run" / "kubeconfig")
+    if not was_up:
+        subprocess.run([CLUSTER, "down"], check=True)
 
 
 def load() -> None:

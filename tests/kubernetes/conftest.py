@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -7,11 +8,9 @@ from tests.kubernetes.cluster import IMAGES, Cluster
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """The cluster of ``SLUICE_TEST_KUBECONFIG``, which has the images, or one here that gets them."""
+def cluster() -> Iterator[Cluster]:
+    """A real cluster that has the images."""
     if "SLUICE_TEST_KUBECONFIG" not in os.environ and not IMAGES.is_dir():
         pytest.skip(f"there are no images in {IMAGES}; `make images` makes them")
-    started = clusters.start()
-    if "SLUICE_TEST_KUBECONFIG" not in os.environ:
-        clusters.load()
-    return started
+    with clusters.running() as found:
+        yield found

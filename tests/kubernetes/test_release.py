@@ -1,13 +1,16 @@
 """The chart on a real cluster: installed, used, hurt, upgraded, rolled back, uninstalled; in this order."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email import message_from_string
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,15 @@ VICTIMS = ("jobs-stream", "kafka", "postgresql", "redis", "superset-web")
 EXECUTORS = ",".join(
     f"jobs.executors.{value}" for value in ("enabled=true", "instances=1", "cpuRequest=200m", "memory=1g")
 )
+EXAMPLE = CHECKOUT / "docs" / "examples" / "orders_by_country.py"
+DRIVER = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=jobs-stream"
+APART: dict[str, dict[str, list[str]] | None] = {
+    "stream": None,
+    "bronze": {"args": ["run", "bronze"]},
+    "marketplace": {"args": ["run", "live", "--domain", "marketplace"]},
+    "travel": {"args": ["run", "live", "--domain", "travel"]},
+}
+SMALL = "jobs.driverMemory=1g,jobs.resources.requests.cpu=150m,jobs.resources.requests.memory=1Gi"
 CLAIMS = {"sluice-lake", "data-sluice-kafka-0", "data-sluice-postgresql-0", "data-sluice-redis-0"}
 
 
@@ -95,26 +107,36 @@ def kill(release: Release, victim: str) -> tuple[float, float]:
 
 
 def test_an_upgrade_and_a_rollback_lose_nothing(release: Release) -> None:
-    for verb, arguments in (
-        ("upgrade", (RELEASE, str(CHART), *options(TAGS[1]))),
-        ("rollback", (RELEASE, "1")),
-    ):
+    steps = {"upgrade": (TAGS[1], RELEASE, str(CHART), *options(TAGS[1])), "rollback": (TAGS[0], RELEASE, "1")}
+    for verb, (tag, *arguments) in steps.items():
         began = time.monotonic()
-        release.cluster.helm(verb, *arguments, "--wait", "--timeout", "15m")
-        expected = TAGS[1] if verb == "upgrade" else TAGS[0]
+        change = partial(release.cluster.helm, verb, *arguments, "--wait", "--timeout", "15m")
+        oldest = watched(release, change)
         for component in ("jobs-stream", "superset-web"):
             (container,) = release.cluster.pod(component)["spec"]["containers"]
-            assert container["image"].endswith(f":{expected}")
+            assert container["image"].endswith(f":{tag}")
         eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
-        print(f"\nhelm {verb}: fresh again after {time.monotonic() - began:.0f} s")
+        took = time.monotonic() - began
+        print(f"\nhelm {verb}: all pods anew after {took:.0f} s; dashboards were {oldest:.0f} s behind at most.")
 
 
-def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
-    module = tmp_path / "count_records.py"
-    module.write_text(COUNT_RECORDS)
-    before = release.questions.counts()["input"]
-    sent = sluice(release, "submit", "--follow", "--namespace", NAMESPACE, str(module), "bronze/events")
-    assert int(re.findall(r"^(\d+) rows$", sent, re.M)[0]) >= before
+def watched(release: Release, work: Callable[[], object]) -> float:
+    """Do something while Superset is asked for the age of the newest event in gold; returns the highest."""
+    oldest = 0.0
+    with ThreadPoolExecutor(1) as thread:
+        doing = thread.submit(work)
+        while not doing.done():
+            oldest = max(oldest, release.questions.freshness() or 0.0)
+            time.sleep(1)
+        doing.result()
+    return oldest
+
+
+def test_a_job_is_sent_from_a_laptop(release: Release) -> None:
+    before = placed(release)
+    sent = sluice(release, "submit", "--follow", "--namespace", NAMESPACE, str(EXAMPLE), "2000-01-01")
+    counted = sum(int(count) for count in re.findall(r"^[A-Z]{2}: (\d+)$", sent, re.M))
+    assert 0 < before <= counted <= placed(release)
 
     told = sluice(release, "submit", "--namespace", NAMESPACE, "refresh", "--every", "60")
     (endless,) = re.findall(r"Sent (\S+)\.", told)
@@ -123,6 +145,12 @@ def test_a_job_is_sent_from_a_laptop(release: Release, tmp_path: Path) -> None:
     assert endless in listed
     sluice(release, "jobs", "stop", endless, "--namespace", NAMESPACE)
     assert endless not in sluice(release, "jobs", "list", "--namespace", NAMESPACE)
+
+
+def placed(release: Release) -> int:
+    """Orders placed so far, by the ledger."""
+    events = list(release.traffic.ledger.events.values())
+    return sum(event["event_type"] == "placed" for event in events)
 
 
 def test_executors_are_pods_by_one_value(release: Release) -> None:
@@ -152,6 +180,18 @@ def test_a_driver_that_stands_still_is_started_anew(release: Release) -> None:
     noticed = eventually(is_another, what="the driver is started anew", seconds=400)
     fresh = eventually(lambda: is_fresh(release), what="gold is fresh again", seconds=300)
     print(f"\nA driver that stood still was started anew after {noticed:.0f} s; gold was fresh {fresh:.0f} s later.")
+
+
+def test_a_driver_per_query_counts_alike(release: Release) -> None:
+    release.traffic.flow(RATE)
+    release.cluster.kubectl("scale", "deployment/sluice-jobs-stream", "--replicas=0")
+    release.cluster.kubectl("wait", "pod", "--selector", DRIVER, "--for=delete", "--timeout=3m")
+
+    apart = ("--set-json", f"jobs.drivers={json.dumps(APART)}", "--set", SMALL, "--wait", "--timeout", "15m")
+    release.cluster.helm("upgrade", RELEASE, str(CHART), *options(TAGS[0]), *apart)
+
+    eventually(lambda: is_fresh(release), what="gold is fresh by drivers of their own", seconds=300)
+    assert {name for name in APART if release.cluster.is_ready(f"jobs-{name}")} == APART.keys() - {"stream"}
 
 
 def test_nothing_was_lost_or_doubled(release: Release) -> None:
@@ -221,6 +261,18 @@ def test_uninstall_leaves_the_volumes(release: Release) -> None:
     assert release.cluster.get("deployments") == []
 
 
+def test_a_new_release_goes_on_with_the_volumes(release: Release) -> None:
+    release.cluster.helm("install", RELEASE, str(CHART), *options(TAGS[0]), "--wait", "--timeout", "15m")
+
+    # One record came from the chart's own test.
+    counts = release.questions.counts()
+    assert counts["accepted"] == len(release.traffic.ledger.events)
+    release.cluster.helm("test", RELEASE, "--timeout", "5m")
+    eventually(
+        lambda: release.questions.counts()["refused"] > counts["refused"], what="another record is refused", seconds=60
+    )
+
+
 def sluice(release: Release, *arguments: str) -> str:
     """Run the command line on this machine; returns its output, fails unless it ends with 0."""
     kubectl = Path(tool("kubectl")).parent
@@ -238,14 +290,6 @@ def is_fresh(release: Release) -> bool:
     age = release.questions.freshness()
     return age is not None and age < FRESH
 
-
-COUNT_RECORDS = """
-import sys
-from deltalake import DeltaTable
-from jobs.settings import settings
-rows = DeltaTable(f"{settings().lake_url}/{sys.argv[1]}").to_pyarrow_dataset().count_rows()
-print(f"{rows} rows")
-"""
 
 SCHEDULE = """
 import json, os, requests
