@@ -12,6 +12,9 @@ from jobs.cli.output import counted
 from jobs.settings import settings
 from schemas import load_contracts
 
+RETRY_SECONDS = 60.0
+"""How soon a view without rows is computed again."""
+
 
 def validate(
     names: Annotated[list[str] | None, typer.Argument(metavar="[LAYER.TABLE]...", help="Default: all.")] = None,
@@ -119,14 +122,22 @@ def refresh(
         raise typer.BadParameter(f"there is no view {', '.join(unknown)}; there are {', '.join(known)}")
     chosen, contracts = [known[name] for name in names or known], load_contracts()
     session = spark_session(settings(), name="sluice-refresh")
+    due, all_due = chosen, time.monotonic() + 60 * (every or 0)
     while True:
-        began = time.monotonic()
-        for done in refresh(session, chosen, contracts, settings()):
+        began, empty = time.monotonic(), []
+        for view, done in zip(due, refresh(session, due, contracts, settings()), strict=True):
             typer.echo(f"{done.view}: {counted(done.rows, 'row')} in {done.seconds:.1f} s")
+            empty += [] if done.rows else [view]
         if every is None:
             break
+        # When the stream has just begun, silver has nothing yet, and nobody wants to wait for the next turn of all.
+        again = min(began + RETRY_SECONDS, all_due) if empty else all_due
         # One process for ever: a new one would spend most of its time on getting warm.
-        time.sleep(max(0.0, began + 60 * every - time.monotonic()))
+        time.sleep(max(0.0, again - time.monotonic()))
+        if time.monotonic() >= all_due:
+            due, all_due = chosen, time.monotonic() + 60 * every
+        else:
+            due = empty
     session.stop()
 
 
