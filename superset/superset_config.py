@@ -102,7 +102,7 @@ SPINNER = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 10">{DOTS}</
 
 
 # Superset's own logo is dark on dark.
-LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 24">
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 24">
 <text y="19" font-family="sans-serif" font-size="20" font-weight="bold" fill="{ink}">Sluice</text></svg>"""
 
 
