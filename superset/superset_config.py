@@ -20,6 +20,7 @@ import embedding
 import lake_connection
 import parsedatetime
 import phone_layout
+import shared_answers
 import sql_guard
 from audit_log import AuditLogger
 from cachelib.redis import RedisCache
@@ -121,6 +122,7 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
     import sql_expressions  # noqa: F401
 
     phone_layout.install(app)
+    shared_answers.install(app, Redis.from_url(f"{REDIS_URL}/1"))
     embedding.frame_in(PORTALS, TALISMAN_CONFIG["content_security_policy"])
     # Before Superset's own: pages with a viewport.
     app.jinja_loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent / "templates"), app.jinja_loader])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from stack.dashboard import api, browser_session
 from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
 from tests.stack.test_access import OTHER, OWN, SALES, Answer, User, board, charts, rows, sales, user  # noqa: F401
@@ -36,6 +37,29 @@ def test_a_cached_answer_is_for_nobody_who_sees_fewer_rows(user: Users, sales: d
     key = answer.json()["result"][0]["cache_key"]
     assert user("vendor").get(f"chart/data/{key}").status_code >= HTTPStatus.BAD_REQUEST
     assert {row["vendor_id"] for row in rows(user("vendor").ask(sales, board, **query))} == {OWN}
+
+
+def test_an_answer_is_shared_by_those_of_the_same_roles_only(
+    system: System,
+    sales: dict[str, Any],
+    board: int,
+) -> None:
+    body = {
+        "datasource": {"id": sales["datasource_id"], "type": "table"},
+        "queries": [{"columns": ["vendor_id"], "metrics": ["gross"], "row_limit": 1000}],
+        "form_data": {"dashboardId": board, "slice_id": sales["id"]},
+    }
+    place = api(system.settings, "chart/data")
+    with browser_session(system.settings, "analyst") as analyst, browser_session(system.settings, "vendor") as vendor:
+        answers = [analyst.post(place, json=body, timeout=60) for _ in range(3)]
+        own = [vendor.post(place, json=body, timeout=60) for _ in range(3)]
+
+    # It is kept for a second, of which the first one may have used up most.
+    assert any("hit" in answer.headers.get("Cache-Status", "") for answer in answers)
+    assert all(OTHER in answer.text for answer in answers)
+    for answer in own:
+        assert "Cache-Status" not in answer.headers
+        assert {row["vendor_id"] for row in rows(answer)} == {OWN}
 
 
 def test_what_another_explores_is_for_nobody_else(user: Users, charts: list[dict[str, Any]]) -> None:
