@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         90, description="Days that bronze and quarantine keep records as they came; 0: for ever."
     )
     driver_memory: str = Field("3g", description="Heap of the Spark driver.")
-    spark_master: str = Field("local[2]", description="Spark master.")
+    spark_master: str = Field("local[2]", description="Spark master; empty: that of spark-submit.")
     spark_conf: dict[str, str] = Field({}, description="Further Spark properties, as JSON; they win over ours.")
     spark_writer_rows: int = Field(
         200_000, description="A write of more rows than this goes through Spark instead of delta-rs."

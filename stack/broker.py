@@ -107,7 +107,10 @@ def create_topics(
             "message.timestamp.type": "LogAppendTime",
         },
     }
-    admin = _admin(bootstrap_servers, security)
+    try:
+        admin = _admin(bootstrap_servers, security)
+    except KafkaError as error:
+        raise StackError(f"Kafka at {bootstrap_servers} does not let us in: {error}") from error
     try:
         missing = sorted(set(topics) - set(admin.list_topics()))
         if missing:

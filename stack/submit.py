@@ -8,7 +8,8 @@ import json
 import re
 import secrets
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,13 @@ COMPONENT = "app.kubernetes.io/component"
 INSTANCE = "app.kubernetes.io/instance"
 SUBMITTED = f"{COMPONENT}=submitted"
 CODE = "/etc/sluice/job"
+PATIENCE = 300.0
+"""Seconds."""
 MOST_CODE = 900_000
 """Bytes; a ConfigMap holds a mebibyte."""
 
 State = Literal["waiting", "running", "succeeded", "failed"]
+ENDED = ("succeeded", "failed")
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,10 @@ def follow(target: Target, job: str) -> bool:
     Raises:
         StackError: there is no such job, or it does not start.
     """
-    _kubectl(target, "wait", f"job/{job}", "--for=jsonpath={.status.ready}=1", "--timeout=300s", may_fail=True)
+    _await(lambda: _has_started(target, job), f"{job} does not start; see `kubectl describe job/{job}`")
     subprocess.run(_command(target, "logs", f"job/{job}", "--follow", "--container", "driver"))
-    for _ in range(60):
-        found = next((one for one in submitted(target) if one.name == job), None)
-        if found is None:
-            raise StackError(f"There is no job {job}; see `sluice jobs list`.")
-        if found.state in ("succeeded", "failed"):
-            return found.state == "succeeded"
-        _kubectl(target, "wait", f"job/{job}", "--for=condition=Complete", "--timeout=1s", may_fail=True)
-    raise StackError(f"The log of {job} has ended, and it still runs; see `sluice jobs list`.")
+    _await(lambda: _find(target, job).state in ENDED, f"the log of {job} has ended, and it still runs")
+    return _find(target, job).state == "succeeded"
 
 
 def submitted(target: Target) -> list[Submitted]:
@@ -99,8 +97,7 @@ def stop(target: Target, job: str) -> None:
     Raises:
         StackError: there is no such job.
     """
-    if job not in {one.name for one in submitted(target)}:
-        raise StackError(f"There is no job {job}; see `sluice jobs list`.")
+    _find(target, job)
     _kubectl(target, "delete", "job", job, "--cascade=foreground")
 
 
@@ -111,8 +108,8 @@ def job_manifest(
     labels = {**driver["metadata"]["labels"], COMPONENT: "submitted"}
     spec = deepcopy(driver["spec"]["template"]["spec"])
     (container,) = spec["containers"]
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe", "ports"):
-        container.pop(probe, None)
+    for of_a_driver in ("startupProbe", "livenessProbe", "ports"):
+        container.pop(of_a_driver, None)
     container["env"] = [one for one in container["env"] if one["name"] != "SLUICE_METRICS_PORT"]
     container["args"] = ["sluice", *arguments]
     if module is not None:
@@ -149,6 +146,28 @@ def _driver(target: Target) -> dict[str, Any]:
     return first
 
 
+def _find(target: Target, job: str) -> Submitted:
+    for one in submitted(target):
+        if one.name == job:
+            return one
+    raise StackError(f"There is no job {job}; see `sluice jobs list`.")
+
+
+def _has_started(target: Target, job: str) -> bool:
+    _find(target, job)
+    phases = "jsonpath={.items[*].status.phase}"
+    found = _kubectl(target, "get", "pods", "--selector", f"job-name={job}", "--output", phases).split()
+    return any(phase != "Pending" for phase in found)
+
+
+def _await(holds: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise StackError(f"After {PATIENCE:.0f} s {otherwise}.")
+        time.sleep(1)
+
+
 def _submitted(job: dict[str, Any]) -> Submitted:
     status = job.get("status", {})
     conditions = {one["type"] for one in status.get("conditions", ()) if one["status"] == "True"}
@@ -171,12 +190,12 @@ def _command(target: Target, *arguments: str) -> list[str]:
     return ["kubectl", *(part for name, value in options if value for part in (name, value)), *arguments]
 
 
-def _kubectl(target: Target, *arguments: str, given: str | None = None, may_fail: bool = False) -> str:
+def _kubectl(target: Target, *arguments: str, given: str | None = None) -> str:
     command = _command(target, *arguments)
     try:
         finished = subprocess.run(command, input=given, capture_output=True, text=True)
     except FileNotFoundError:
         raise StackError("There is no kubectl in PATH: https://kubernetes.io/docs/tasks/tools/") from None
-    if finished.returncode and not may_fail:
+    if finished.returncode:
         raise StackError(f"`{' '.join(command)}` failed: {finished.stderr.strip()}")
     return finished.stdout

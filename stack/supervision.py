@@ -196,7 +196,8 @@ def render(settings: Settings, programs: Iterable[Program]) -> str:
 
 def variables_of(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, for programs that must have the same ones."""
-    return {f"SLUICE_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    values = settings.model_dump(mode="json").items()
+    return {f"SLUICE_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values}
 
 
 def restarts_file(settings: Settings) -> Path:

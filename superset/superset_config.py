@@ -166,6 +166,8 @@ TALISMAN_CONFIG = {
     "force_https": False,
     "session_cookie_secure": False,
 }
+# Users who come by an ingress have its address, and would share one limit; it says whose they are.
+ENABLE_PROXY_FIX = bool(os.environ.get("SLUICE_SUPERSET_PUBLIC_URL"))
 RATELIMIT_ENABLED = True
 RATELIMIT_STORAGE_URI = f"{REDIS_URL}/2"
 # Not for charts: one live dashboard makes more requests than Superset's limit for all routes allows.

@@ -1,5 +1,5 @@
 # Jobs: Spark, Python, jars, code; also the broker of small installations. Context: the checkout.
-# BASE is a Debian 12; on a machine without a registry, helm/images/build makes one from packages.
+# BASE is a Debian 12; where no registry is reached, helm/images/base makes one.
 ARG BASE=docker.io/library/debian:12-slim
 
 FROM ${BASE} AS system

@@ -58,7 +58,9 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.databricks.delta.snapshotPartitions": "2",
     }
     (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
-    builder = SparkSession.builder.master(settings.spark_master).appName(name)
+    if settings.spark_master:
+        options["spark.master"] = settings.spark_master
+    builder = SparkSession.builder.appName(name)
     for key, value in (options | settings.spark_conf).items():
         builder = builder.config(key, value)
     return builder.getOrCreate()

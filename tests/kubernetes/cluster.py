@@ -4,17 +4,22 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from jobs.settings import CHECKOUT
 from tests.helm.conftest import CACHE, CHART, CLUSTER, run, tool
 
 NAMESPACE = "sluice-test"
 RELEASE = "sluice"
+IMAGES = Path(os.environ.get("SLUICE_TEST_IMAGES") or CHECKOUT / ".sluice" / "images")
+TAGS = tuple((os.environ.get("SLUICE_TEST_TAGS") or "dev,next").split(","))
+"""Tags under which the cluster has the images: the second is what an upgrade is to."""
 SELECTOR = f"app.kubernetes.io/instance={RELEASE}"
 
 
@@ -23,6 +28,17 @@ class Cluster:
     """A cluster and a namespace in it, under the restricted pod security standard."""
 
     kubeconfig: Path
+    namespace: str = NAMESPACE
+
+    def make_namespace(self) -> None:
+        """Make the namespace."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}}
+        self.kubectl("apply", "--filename", "-", given=yaml.safe_dump(made))
+
+    def remove_namespace(self) -> None:
+        """Remove it, with all that is in it, without waiting."""
+        self.kubectl("delete", "namespace", self.namespace, "--wait=false")
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """Run kubectl in the namespace; returns its output, fails unless it ends with 0."""
@@ -30,7 +46,7 @@ class Cluster:
 
     def helm(self, verb: str, *arguments: str) -> str:
         """Run helm in the namespace, as `kubectl`."""
-        return run("helm", verb, "--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE, *arguments)
+        return run("helm", verb, "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *arguments)
 
     def open(self, pod: str, *command: str) -> subprocess.Popen[str]:
         """A command in a pod, with its standard input and output."""
@@ -63,34 +79,40 @@ class Cluster:
     @property
     def options(self) -> tuple[str, ...]:
         """Options of kubectl."""
-        return ("--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE)
+        return ("--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace)
 
 
-def start() -> Cluster:
-    """The cluster of ``SLUICE_TEST_KUBECONFIG``, or one on this machine, started when it does not run."""
+@contextmanager
+def running() -> Iterator[Cluster]:
+    """The cluster of ``SLUICE_TEST_KUBECONFIG``, which has the images, or one on this machine, which gets them."""
     if given := os.environ.get("SLUICE_TEST_KUBECONFIG"):
-        return Cluster(Path(given))
+        yield Cluster(Path(given))
+        return
+    was_up = subprocess.run([CLUSTER, "status"], capture_output=True).returncode == 0
     subprocess.run([CLUSTER, "up"], check=True)
-    return Cluster(CACHE / "run" / "kubeconfig")
+    load()
+    yield Cluster(CACHE / "run" / "kubeconfig")
+    if not was_up:
+        subprocess.run([CLUSTER, "down"], check=True)
 
 
-def load(images: Path, tags: tuple[str, ...]) -> None:
-    """Load images that `make images` has written into the node of this machine, under several tags."""
+def load() -> None:
+    """Load images that `make images` has written into the node of this machine, under all tags."""
     socket = CACHE / "run" / "containerd" / "containerd.sock"
-    subprocess.run([CLUSTER, "load", *sorted(images.glob("*.tar"))], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([CLUSTER, "load", *sorted(IMAGES.glob("*.tar"))], check=True, stdout=subprocess.DEVNULL)
     ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", "tag", "--force"]
     for image in ("jobs", "superset"):
-        for tag in tags[1:]:
+        for tag in TAGS[1:]:
             subprocess.run(
-                [*ctr, f"docker.io/sluice/{image}:{tags[0]}", f"docker.io/sluice/{image}:{tag}"],
+                [*ctr, f"docker.io/sluice/{image}:{TAGS[0]}", f"docker.io/sluice/{image}:{tag}"],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
 
 
-def toolbox(options: tuple[str, ...]) -> str:
+def toolbox(options: tuple[str, ...], namespace: str = NAMESPACE) -> str:
     """Manifest of a pod that waits for commands, with all that the chart's own test has."""
-    shown = run("helm", "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *options, *SHOW_TEST)
+    shown = run("helm", "template", RELEASE, str(CHART), "--namespace", namespace, *options, *SHOW_TEST)
     pod = yaml.safe_load(shown)
     pod["metadata"]["name"] = "toolbox"
     del pod["metadata"]["annotations"]

@@ -39,7 +39,9 @@ class Traffic:
                 self.ledger.enter(message)
 
     def flow(self, rate: float) -> None:
-        """Send in real time from now on, until the end."""
+        """Send in real time from now on, until the end; once is enough."""
+        if self._thread:
+            return
 
         def go_on() -> None:
             for message in order_messages(rate=rate, start=time.time()):

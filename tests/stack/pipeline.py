@@ -57,7 +57,7 @@ def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
     with (home / "broker.log").open("w") as log:
         process = subprocess.Popen(broker.program(settings).command, stdout=log, stderr=log)
     try:
-        eventually(lambda: broker.is_ready(settings.bootstrap_servers), what="broker is ready", seconds=60)
+        eventually(lambda: broker.is_ready(settings.bootstrap_servers), what="broker is ready", seconds=120)
         admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
         admin.create_topics([NewTopic(TOPIC, partitions, 1)])
         admin.close()
@@ -170,7 +170,7 @@ class Lake:
             name: DeltaTable(f"{self.root}/{name}").transaction_version(f"{query}/{Path(name).name}") for name in names
         }
 
-    def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 240) -> None:
+    def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 480) -> None:
         """Wait until bronze and live have taken in everything that was produced."""
 
         def done() -> bool:

@@ -173,7 +173,7 @@ def kill_in_the_spark_writer(jobs: Jobs, lake: Lake) -> None:
     silver = Path(lake.root, SILVER)
     before = {path.name for path in silver.glob("*.parquet")}
     eventually(
-        lambda: any(p.name not in before for p in silver.glob("*.snappy.parquet")), what="Spark writes", seconds=240
+        lambda: any(p.name not in before for p in silver.glob("*.snappy.parquet")), what="Spark writes", seconds=480
     )
     jobs.kill()
 
@@ -191,14 +191,14 @@ def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
         traffic.start()
         with maintained(settings):
             for _ in range(KILLS):
-                eventually(is_active(lake), what="the jobs took in something", seconds=180)
+                eventually(is_active(lake), what="the jobs took in something", seconds=480)
                 time.sleep(chance.uniform(0, 6))
                 jobs.kill()
                 jobs.start()
 
             hits = 0
             for _ in range(5 * KILLS_BETWEEN_COMMITS):
-                eventually(is_active(lake), what="the jobs took in something", seconds=180)
+                eventually(is_active(lake), what="the jobs took in something", seconds=480)
                 hits += kill_between_commits(jobs, lake)
                 jobs.start()
                 if hits == KILLS_BETWEEN_COMMITS:

@@ -117,7 +117,7 @@ def go_on(lake: Lake, jobs: Jobs) -> None:
         assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
         return lake.intake("input") > before
 
-    eventually(is_more, what="the jobs go on", seconds=240)
+    eventually(is_more, what="the jobs go on", seconds=480)
 
 
 def reconcile(settings: Settings, start: float, *options: str) -> int:

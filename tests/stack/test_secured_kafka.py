@@ -39,13 +39,14 @@ sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
 listener.name.broker.scram-sha-512.sasl.jaas.config={SCRAM}
 ssl.keystore.type=PEM
 ssl.keystore.location={tmp_path / "broker.pem"}
+ssl.truststore.type=PEM
+ssl.truststore.location={tmp_path / "ca.crt"}
 """
     file = tmp_path / "broker.properties"
     file.write_text(properties)
     classpath = str(jars.directory(settings.cache) / "kafka" / "*")
     run = [java.executable(), "-Dlog4j2.level=WARN", "-cp", classpath]
-    escaped = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
-    user = f'SCRAM-SHA-512=[name={USER},password="{escaped}"]'
+    user = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
     storage = ["format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config", str(file), "--add-scram", user]
     subprocess.run([*run, "kafka.tools.StorageTool", *storage], check=True, capture_output=True)
     with (tmp_path / "broker.log").open("w") as log:

@@ -93,7 +93,7 @@ def test_a_killed_cache_is_restarted_and_status_says_so(system: System):
 def test_killed_jobs_are_restarted_and_go_on(system: System):
     system.kill("jobs")
     before = events_in_gold(system)
-    eventually(lambda: events_in_gold(system) > before, what="gold grows again", seconds=120)
+    eventually(lambda: events_in_gold(system) > before, what="gold grows again", seconds=240)
     assert restarts_in_status(system, "jobs") == 1
 
 
@@ -123,9 +123,9 @@ def test_down_and_up_again_goes_on_where_it_stopped(system: System):
     assert gold == silver
 
     system.sluice("up")
-    eventually(lambda: events_in_gold(system) > gold, what="gold grows again", seconds=120)
+    eventually(lambda: events_in_gold(system) > gold, what="gold grows again", seconds=240)
     assert system.credentials["superset"]["users"]["admin"]["password"] == password
     # Gold goes first.
-    eventually(lambda: system.lake.count(SILVER) > silver, what="silver grows again", seconds=60)
+    eventually(lambda: system.lake.count(SILVER) > silver, what="silver grows again", seconds=240)
     identifiers = system.lake.table(SILVER, ["event_id"])["event_id"]
     assert pc.count_distinct(identifiers).as_py() == len(identifiers)

@@ -20,6 +20,7 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
+{{/* Labels of an object. Pods have the selector's alone, or every version of the chart would restart all of them. */}}
 {{- define "sluice.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "sluice.selector" . }}

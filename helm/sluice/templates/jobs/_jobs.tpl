@@ -117,6 +117,22 @@
 {{- merge (deepCopy $jobs.sparkConf) $conf | toJson -}}
 {{- end -}}
 
+{{- define "sluice.jobs.probes" -}}
+startupProbe:
+  exec:
+    command: [sluice, alive, --within, {{ .alive.within | quote }}]
+  initialDelaySeconds: 15
+  periodSeconds: 10
+  timeoutSeconds: 10
+  failureThreshold: {{ max 1 (div (int .alive.startup) 10) }}
+livenessProbe:
+  exec:
+    command: [sluice, alive, --within, {{ .alive.within | quote }}]
+  periodSeconds: 60
+  timeoutSeconds: 30
+  failureThreshold: 2
+{{- end -}}
+
 {{/* Variables of a driver: (list $ jobs). The first three stand in the last one. */}}
 {{- define "sluice.jobs.driverEnv" -}}
 {{- $root := index . 0 -}}
