@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,6 +16,9 @@ from jobs.entity import silver_table
 from jobs.marts import View
 from jobs.settings import Settings
 from schemas import Contract
+
+RETRY_SECONDS = 60.0
+"""How soon a view without rows is computed again, while the stream has just begun."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,24 @@ def refresh(
     finally:
         for frame in shared:
             frame.unpersist()
+
+
+def next_turn(
+    views: Sequence[View], empty: Sequence[View], *, seconds: float, every: float
+) -> tuple[Sequence[View], float]:
+    """Which views are computed next, and after how many seconds of rest.
+
+    Args:
+        views: all that are wanted; their turn is every ``every`` seconds.
+        empty: those that had no rows in the last turn. Before the second turn of all, silver may have nothing yet, and
+            nobody wants to wait that long; later, there is nothing to wait for.
+        seconds: how long ago the first turn began.
+        every: seconds.
+    """
+    rest = every - seconds % every
+    if empty and seconds < every and rest > RETRY_SECONDS:
+        return empty, RETRY_SECONDS
+    return views, rest
 
 
 def _read(session: SparkSession, table: Table, settings: Settings) -> DataFrame:

@@ -12,9 +12,6 @@ from jobs.cli.output import counted
 from jobs.settings import settings
 from schemas import load_contracts
 
-RETRY_SECONDS = 60.0
-"""How soon a view without rows is computed again."""
-
 
 def validate(
     names: Annotated[list[str] | None, typer.Argument(metavar="[LAYER.TABLE]...", help="Default: all.")] = None,
@@ -114,7 +111,7 @@ def refresh(
 ) -> None:
     """Compute views anew from silver: payouts, scorecards, customers, visits."""
     from jobs.engine.session import spark_session
-    from jobs.refresh import refresh
+    from jobs.refresh import next_turn, refresh
     from jobs.tables import views
 
     known = {view.name: view for view in views()}
@@ -122,22 +119,18 @@ def refresh(
         raise typer.BadParameter(f"there is no view {', '.join(unknown)}; there are {', '.join(known)}")
     chosen, contracts = [known[name] for name in names or known], load_contracts()
     session = spark_session(settings(), name="sluice-refresh")
-    due, all_due = chosen, time.monotonic() + 60 * (every or 0)
+    begun = time.monotonic()
+    due = chosen
     while True:
-        began, empty = time.monotonic(), []
+        empty = []
         for view, done in zip(due, refresh(session, due, contracts, settings()), strict=True):
             typer.echo(f"{done.view}: {counted(done.rows, 'row')} in {done.seconds:.1f} s")
             empty += [] if done.rows else [view]
         if every is None:
             break
-        # When the stream has just begun, silver has nothing yet, and nobody wants to wait for the next turn of all.
-        again = min(began + RETRY_SECONDS, all_due) if empty else all_due
+        due, wait = next_turn(chosen, empty, seconds=time.monotonic() - begun, every=60 * every)
         # One process for ever: a new one would spend most of its time on getting warm.
-        time.sleep(max(0.0, again - time.monotonic()))
-        if time.monotonic() >= all_due:
-            due, all_due = chosen, time.monotonic() + 60 * every
-        else:
-            due = empty
+        time.sleep(wait)
     session.stop()
 
 
