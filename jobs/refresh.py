@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -62,9 +62,7 @@ def refresh(
             frame.unpersist()
 
 
-def next_turn(
-    views: Sequence[View], empty: Sequence[View], *, seconds: float, every: float
-) -> tuple[Sequence[View], float]:
+def next_turn(views: list[View], empty: list[View], *, seconds: float, every: float) -> tuple[list[View], float]:
     """Which views are computed next, and after how many seconds of rest.
 
     Args:

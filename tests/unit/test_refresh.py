@@ -3,7 +3,7 @@
 from jobs.refresh import RETRY_SECONDS, next_turn
 from jobs.tables import views
 
-ALL = views()
+ALL = list(views())
 EMPTY = ALL[:2]
 
 
