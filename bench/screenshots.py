@@ -16,7 +16,7 @@ from stack.dashboard import api
 from stack.dashboard import session as api_session
 
 IMAGES = CHECKOUT / "docs" / "images"
-ON_A_PHONE = "live-sales"
+ON_A_PHONE = "executive-overview"
 IN_THE_DARK = "executive-overview"
 
 

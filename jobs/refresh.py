@@ -17,6 +17,9 @@ from jobs.marts import View
 from jobs.settings import Settings
 from schemas import Contract
 
+RETRY_SECONDS = 60.0
+"""How soon a view without rows is computed again, while the stream has just begun."""
+
 
 @dataclass(frozen=True)
 class Refreshed:
@@ -57,6 +60,22 @@ def refresh(
     finally:
         for frame in shared:
             frame.unpersist()
+
+
+def next_turn(views: list[View], empty: list[View], *, seconds: float, every: float) -> tuple[list[View], float]:
+    """Which views are computed next, and after how many seconds of rest.
+
+    Args:
+        views: all that are wanted; their turn is every ``every`` seconds.
+        empty: those that had no rows in the last turn. Before the second turn of all, silver may have nothing yet, and
+            nobody wants to wait that long; later, there is nothing to wait for.
+        seconds: how long ago the first turn began.
+        every: seconds.
+    """
+    rest = every - seconds % every
+    if empty and seconds < every and rest > RETRY_SECONDS:
+        return empty, RETRY_SECONDS
+    return views, rest
 
 
 def _read(session: SparkSession, table: Table, settings: Settings) -> DataFrame:

@@ -1,5 +1,6 @@
 """What a user sees: the charts of the dashboards, asked for through Superset's API."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -55,9 +56,30 @@ def session(settings: Settings, role: str = "admin", *, posts: bool = False) -> 
     answer.raise_for_status()
     opened.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
     if posts:
-        token = opened.get(api(settings, "security/csrf_token/"), timeout=60).json()["result"]
-        opened.headers.update({"X-CSRFToken": token, "Referer": _base(settings)})
+        _bring_token(settings, opened)
     return opened
+
+
+def browser_session(settings: Settings, role: str) -> requests.Session:
+    """A session as a browser has one: with a cookie, after a form was filled in.
+
+    Raises:
+        StackError: Superset refuses the generated password.
+        requests.RequestException: Superset does not answer.
+    """
+    user = credentials.read(settings)["superset"]["users"][role]
+    form, opened = f"{_base(settings)}/login/", requests.Session()
+    token = re.search(r'name="csrf_token".*?value="([^"]+)"', opened.get(form, timeout=60).text, re.DOTALL)
+    answer = opened.post(form, data=user | {"csrf_token": token[1] if token else ""}, timeout=60)
+    if answer.url == form:
+        raise StackError(f"Superset refuses the password of {user['username']!r} in {credentials.path(settings)}.")
+    _bring_token(settings, opened)
+    return opened
+
+
+def _bring_token(settings: Settings, opened: requests.Session) -> None:
+    token = opened.get(api(settings, "security/csrf_token/"), timeout=60).json()["result"]
+    opened.headers.update({"X-CSRFToken": token, "Referer": _base(settings)})
 
 
 def _get(opened: requests.Session, address: str) -> list[dict[str, Any]]:

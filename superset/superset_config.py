@@ -12,6 +12,7 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import access_limits
 import data_docs
@@ -19,6 +20,7 @@ import embedding
 import lake_connection
 import parsedatetime
 import phone_layout
+import shared_answers
 import sql_guard
 from audit_log import AuditLogger
 from cachelib.redis import RedisCache
@@ -100,13 +102,19 @@ DOTS = "".join(DOT.format(x=x, opacities=o) for x, o in ((5, "1;.3;.3"), (20, ".
 SPINNER = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 10">{DOTS}</svg>'
 
 
-def _calm(theme: dict[str, Any]) -> dict[str, Any]:
-    token = theme["token"] | {"motion": False, "brandSpinnerSvg": SPINNER}
-    return theme | {"token": token, "echartsOptionsOverrides": {"animation": False}}
+# Superset's own logo is dark on dark.
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 24">
+<text y="19" font-family="sans-serif" font-size="20" font-weight="bold" fill="{ink}">Sluice</text></svg>"""
 
 
-THEME_DEFAULT = _calm(LIGHT)
-THEME_DARK = _calm(DARK)
+def _theme(theme: dict[str, Any], ink: str) -> dict[str, Any]:
+    logo = f"data:image/svg+xml,{quote(LOGO.format(ink=ink))}"
+    ours = {"motion": False, "brandSpinnerSvg": SPINNER, "brandLogoUrl": logo, "brandLogoAlt": "Sluice"}
+    return theme | {"token": theme["token"] | ours, "echartsOptionsOverrides": {"animation": False}}
+
+
+THEME_DEFAULT = _theme(LIGHT, ink="#222")
+THEME_DARK = _theme(DARK, ink="#eee")
 
 
 def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
@@ -114,6 +122,7 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
     import sql_expressions  # noqa: F401
 
     phone_layout.install(app)
+    shared_answers.install(app, Redis.from_url(f"{REDIS_URL}/1"))
     embedding.frame_in(PORTALS, TALISMAN_CONFIG["content_security_policy"])
     # Before Superset's own: pages with a viewport.
     app.jinja_loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent / "templates"), app.jinja_loader])

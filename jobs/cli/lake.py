@@ -111,7 +111,7 @@ def refresh(
 ) -> None:
     """Compute views anew from silver: payouts, scorecards, customers, visits."""
     from jobs.engine.session import spark_session
-    from jobs.refresh import refresh
+    from jobs.refresh import next_turn, refresh
     from jobs.tables import views
 
     known = {view.name: view for view in views()}
@@ -119,14 +119,18 @@ def refresh(
         raise typer.BadParameter(f"there is no view {', '.join(unknown)}; there are {', '.join(known)}")
     chosen, contracts = [known[name] for name in names or known], load_contracts()
     session = spark_session(settings(), name="sluice-refresh")
+    begun = time.monotonic()
+    due = chosen
     while True:
-        began = time.monotonic()
-        for done in refresh(session, chosen, contracts, settings()):
+        empty = []
+        for view, done in zip(due, refresh(session, due, contracts, settings()), strict=True):
             typer.echo(f"{done.view}: {counted(done.rows, 'row')} in {done.seconds:.1f} s")
+            empty += [] if done.rows else [view]
         if every is None:
             break
+        due, wait = next_turn(chosen, empty, seconds=time.monotonic() - begun, every=60 * every)
         # One process for ever: a new one would spend most of its time on getting warm.
-        time.sleep(max(0.0, began + 60 * every - time.monotonic()))
+        time.sleep(wait)
     session.stop()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jobs.settings import CHECKOUT, Settings
+from jobs.tables import views as all_views
 from stack import credentials, supervision
 from stack.supervision import Process
 from tests.stack.pipeline import Lake, eventually, free_port_pair
@@ -99,6 +100,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="session")
 def views(system: System) -> None:
-    """The system's views are computed for the first time, a minute after it started."""
-    lake = system.lake
-    eventually(lambda: lake.count("gold/travel_customers_now") > 0, what="views are computed", seconds=600)
+    """The system's views have rows, some minutes after it started."""
+    lake, shown = system.lake, [view.name for view in all_views() if view.layer == "gold"]
+    eventually(lambda: all(lake.count(f"gold/{name}") > 0 for name in shown), what="views are computed", seconds=600)
