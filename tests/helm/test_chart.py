@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.conftest import CACHE, CHART, CLUSTER, FOREIGN, PROFILES, rendered, run, tool
+from tests.helm.tools import CACHE, CHART, CLUSTER, FOREIGN, PROFILES, rendered, run, tool
 
 KUBECONFIG = CACHE / "run" / "kubeconfig"
 DEV_CPU, DEV_MEMORY = 2.0, 8 * 2**30

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from jobs.settings import CHECKOUT
-from tests.helm.conftest import CACHE, CHART, CLUSTER, run, tool
+from tests.helm.tools import CACHE, CHART, CLUSTER, run, tool
 
 NAMESPACE = "sluice-test"
 RELEASE = "sluice"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helm.conftest import CHART, run
+from tests.helm.tools import CHART, run
 from tests.kubernetes import cluster as clusters
 from tests.kubernetes.cluster import RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import IN_POD, TOPIC

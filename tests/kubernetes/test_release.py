@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from jobs.settings import CHECKOUT
-from tests.helm.conftest import CHART, tool
+from tests.helm.tools import CHART, tool
 from tests.kubernetes import cluster as clusters
 from tests.kubernetes.cluster import NAMESPACE, RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import Questions, Traffic, assert_exact

@@ -8,7 +8,7 @@ import yaml
 
 from stack.exceptions import StackError
 from stack.submit import Target, code_manifest, job_manifest, submit
-from tests.helm.conftest import rendered
+from tests.helm.tools import rendered
 
 
 @pytest.fixture(scope="module")

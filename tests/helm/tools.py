@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,8 +31,6 @@ PROFILES: dict[str, tuple[str, ...]] = {
 
 FOREIGN = ("PodMonitor", "SparkApplication")
 """Kinds of operators that a cluster may have or not, hence without a schema here."""
-
-Run = Callable[..., str]
 
 
 def tool(name: str) -> str:
