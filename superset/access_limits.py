@@ -3,6 +3,7 @@
 from flask import request, session
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from flask_jwt_extended import decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_limiter.util import get_remote_address
 from jwt import PyJWTError
 
@@ -22,7 +23,7 @@ def who_asks() -> str:
     try:
         # Not by `verify_jwt_in_request`: Superset calls it later, and then it would not make the user known.
         return f"user {decode_token(request.headers.get('Authorization', '').removeprefix('Bearer '))['sub']}"
-    except PyJWTError:
+    except (PyJWTError, JWTExtendedException):
         return str(get_remote_address())
 
 
