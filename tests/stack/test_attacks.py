@@ -3,7 +3,6 @@
 # ruff: noqa: F811 (fixtures are imported, and asked for by name)
 
 import io
-from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -198,10 +197,10 @@ def test_a_business_user_changes_no_report_of_others(user: Users) -> None:
 
 def test_questions_in_sql_are_counted(user: Users) -> None:
     # As an administrator, whom no other test makes ask: an analyst would find no minute left.
-    answers = Counter(sql(user("admin"), "SELECT 1").status_code for _ in range(65))
+    answers = (sql(user("admin"), "SELECT 1").status_code for _ in range(2 * 60 + 1))
 
-    assert answers[HTTPStatus.TOO_MANY_REQUESTS] >= 5 - 1
-    assert answers[HTTPStatus.OK] >= 55
+    # A minute may end in between, but not two.
+    assert HTTPStatus.TOO_MANY_REQUESTS in answers
 
 
 def test_a_short_password_is_refused(user: Users) -> None:

@@ -55,6 +55,7 @@ def test_what_a_user_built_is_exported_and_imported_elsewhere(
         "POST",
         "chart/",
         slice_name="My vendors",
+        description="The vendors that I look after.",
         viz_type="table",
         datasource_id=int(json.loads(known["query_context"])["datasource"]["id"]),
         datasource_type="table",
