@@ -48,6 +48,8 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
         # Records of a megabyte each must fit into memory by the batch.
         "spark.sql.inMemoryColumnarStorage.batchSize": "500",
+        # Rows that come from Python stay local whatever they weigh: what is planned once takes them from there.
+        "spark.sql.execution.arrow.localRelationThreshold": "1g",
         "spark.sql.extensions": DELTA_EXTENSION,
         "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
         "spark.sql.streaming.stateStore.providerClass": ROCKSDB,

@@ -14,6 +14,7 @@ from pyspark.sql.types import StructType
 
 from jobs.engine.measures import Measures
 from jobs.engine.prepared import Prepared
+from jobs.engine.weight import IN_MEMORY_BYTES
 from jobs.marts import MARTS
 from jobs.marts.marketplace import SALES_BY_MINUTE
 from schemas import Contract
@@ -46,6 +47,15 @@ def test_each_batch_has_the_totals_of_its_own_rows(
     found = [prepared.compute(batch).to_pydict() for batch in batches]
 
     assert [dict(zip(one["vendor"], one["total"], strict=True)) for one in found] == expected
+
+
+def test_a_batch_may_weigh_as_much_as_fits_into_memory(spark: SparkSession) -> None:
+    # One row may have a megabyte, and is a whole micro-batch with others like it.
+    heavy = prices(*((str(number) * (IN_MEMORY_BYTES // 2), number) for number in (1, 2)))
+
+    found = Prepared(spark, PRICES, totals).compute(heavy)
+
+    assert sorted(found["total"].to_pylist()) == [1, 2]
 
 
 def test_plans_do_not_see_one_another_s_rows(spark: SparkSession) -> None:
