@@ -19,17 +19,19 @@ def url(settings: Settings) -> str:
     return f"{_base(settings)}/superset/dashboard/{FIRST}/"
 
 
-def empty_charts(settings: Settings) -> dict[str, str]:
+def empty_charts(settings: Settings, opened: requests.Session) -> dict[str, str]:
     """Charts of the first dashboard that show nothing yet, by name, with the reason.
 
+    Args:
+        settings: where Superset is.
+        opened: a session; who asks again uses the same one, for logins are limited.
+
     Raises:
-        StackError: Superset refuses the generated password.
         requests.RequestException: Superset does not answer.
     """
-    with session(settings) as opened:
-        charts = _get(opened, api(settings, f"dashboard/{FIRST}/charts"))
-        data = {chart["slice_name"]: api(settings, f"chart/{chart['id']}/data/") for chart in charts}
-        reasons = {name: _why_empty(opened, address) for name, address in data.items()}
+    charts = _get(opened, api(settings, f"dashboard/{FIRST}/charts"))
+    data = {chart["slice_name"]: api(settings, f"chart/{chart['id']}/data/") for chart in charts}
+    reasons = {name: _why_empty(opened, address) for name, address in data.items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 

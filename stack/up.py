@@ -4,7 +4,7 @@ import fcntl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from threading import Event
 
 from jobs.kafka_security import python_options
@@ -202,10 +202,12 @@ def _serve(settings: Settings, progress: Progress) -> None:
 
 def _wait_for_data(settings: Settings, progress: Progress, timeout: float = 600) -> None:
     empty: dict[str, str] = {}
+    # Of one login, once it succeeds: logins are limited.
+    session = lru_cache(partial(dashboard.session, settings))
 
     def is_shown() -> bool:
         empty.clear()
-        empty.update(dashboard.empty_charts(settings))
+        empty.update(dashboard.empty_charts(settings, session()))
         return not empty
 
     with progress.step("Figures on the dashboard"):

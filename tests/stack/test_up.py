@@ -33,7 +33,8 @@ def restarts_in_status(system: System, name: str) -> int:
 
 def test_everything_runs_and_every_chart_answers_the_generated_user(system: System):
     assert {process.state for process in supervision.observe(system.settings)} == {"RUNNING"}
-    assert not dashboard.empty_charts(system.settings)
+    with dashboard.session(system.settings) as session:
+        assert not dashboard.empty_charts(system.settings, session)
 
 
 @pytest.fixture
