@@ -19,17 +19,18 @@ def url(settings: Settings) -> str:
     return f"{_base(settings)}/superset/dashboard/{FIRST}/"
 
 
-def empty_charts(settings: Settings, opened: requests.Session) -> dict[str, str]:
-    """Charts of the first dashboard that show nothing yet, by name, with the reason.
+def empty_charts(settings: Settings, opened: requests.Session, slug: str = FIRST) -> dict[str, str]:
+    """Charts of a dashboard that show nothing yet, by name, with the reason.
 
     Args:
         settings: where Superset is.
         opened: a session; who asks again uses the same one, for logins are limited.
+        slug: names the dashboard.
 
     Raises:
         requests.RequestException: Superset does not answer.
     """
-    charts = _get(opened, api(settings, f"dashboard/{FIRST}/charts"))
+    charts = _get(opened, api(settings, f"dashboard/{slug}/charts"))
     data = {chart["slice_name"]: api(settings, f"chart/{chart['id']}/data/") for chart in charts}
     reasons = {name: _why_empty(opened, address) for name, address in data.items()}
     return {name: reason for name, reason in reasons.items() if reason}

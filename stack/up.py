@@ -48,8 +48,11 @@ def up() -> None:
         # Superset started with the tables of its dashboards; the jobs have made all of them by now.
         if superset_server.tables_exist(ours):
             superset_server.make_catalogue(ours)
-        if ours.demo_rate > 0:
-            _wait_for_data(ours, progress)
+        try:
+            if ours.demo_rate > 0:
+                _wait_for_data(ours, progress)
+        finally:
+            _start_scheduled(ours)
         _say_where_to_look(ours)
 
 
@@ -144,15 +147,19 @@ def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None
             _wait_for_jobs(settings, superset_server.tables_exist)
             tables.set()
             _wait_for_jobs(settings, stream.is_running)
-        scheduled = {
-            stream.VIEWS: settings.refresh_minutes > 0,
-            stream.QUALITY: settings.validate_minutes > 0,
-            stream.MAINTENANCE: settings.maintain_minutes > 0,
-            stream.RECONCILIATION: bool(settings.reconcile_at),
-        }
-        supervision.start(settings, *(name for name, is_wanted in scheduled.items() if is_wanted))
     finally:
         tables.set()
+
+
+def _start_scheduled(settings: Settings) -> None:
+    """Start what runs again and again; not before there are data, or the first views would have no rows."""
+    scheduled = {
+        stream.VIEWS: settings.refresh_minutes > 0,
+        stream.QUALITY: settings.validate_minutes > 0,
+        stream.MAINTENANCE: settings.maintain_minutes > 0,
+        stream.RECONCILIATION: bool(settings.reconcile_at),
+    }
+    supervision.start(settings, *(name for name, is_wanted in scheduled.items() if is_wanted))
 
 
 def _start_broker(settings: Settings, progress: Progress) -> None:

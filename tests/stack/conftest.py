@@ -12,7 +12,7 @@ import pytest
 
 from jobs.settings import CHECKOUT, Settings
 from jobs.tables import views as all_views
-from stack import credentials, supervision
+from stack import credentials, dashboard, supervision
 from stack.supervision import Process
 from tests.stack.pipeline import Lake, eventually, free_port_pair
 
@@ -103,3 +103,10 @@ def views(system: System) -> None:
     """The system's views have rows, some minutes after it started."""
     lake, shown = system.lake, [view.name for view in all_views() if view.layer == "gold"]
     eventually(lambda: all(lake.count(f"gold/{name}") > 0 for name in shown), what="views are computed", seconds=600)
+    # Superset keeps its answers for two minutes, those without rows too.
+    with dashboard.session(system.settings) as session:
+
+        def is_growth_shown() -> bool:
+            return "Growth" not in dashboard.empty_charts(system.settings, session, "executive-overview")
+
+        eventually(is_growth_shown, what="growth is shown", seconds=240)
