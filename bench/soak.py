@@ -18,13 +18,13 @@ from typing import Annotated, Any
 import typer
 from deltalake import DeltaTable
 
-from bench import commits, environment, machine, report, tape
+from bench import environment, machine, report, topics
 from bench.__main__ import DOCS, RESULTS
 from bench.freshness import read_production
-from bench.rig import BenchError, environment_of, fresh, play, running, running_broker, wait_until
+from bench.rig import BenchError, environment_of, fresh, play, running, wait_until
 from bench.run import COMMANDS
+from bench.topics import events_in_silver
 from bench.usage import Usage
-from jobs.entity import silver_table
 from jobs.settings import Settings, settings
 from schemas import load_contracts
 
@@ -52,19 +52,13 @@ def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
     """
     own = fresh(at, "soak")
     python, home = environment.ensure(own.cache), own.home
-    contracts = load_contracts()
-    events, log = home / "tape", home / "production.log"
-    tape.record(events, [contract.topic for contract in contracts])
+    contracts, log = load_contracts(), home / "production.log"
     samples: list[Sample] = []
     ended = threading.Event()
     with ExitStack() as stack:
-        stack.enter_context(running_broker(own))
-        variables = environment_of(own)
-        pipeline = stack.enter_context(running(COMMANDS["sluice"], home / "pipeline.log", variables))
-        last = Path(silver_table(contracts[-1]).url(own.lake_url))
-        wait_until(lambda: (last / "_delta_log" / f"{0:020}.json").exists(), pipeline, seconds=240, what="silver")
+        pipeline = stack.enter_context(topics.reading(contracts, COMMANDS["sluice"], own))
         maintain = [COMMANDS["sluice"][0], "maintain", "--every", str(MAINTAIN_MINUTES)]
-        stack.enter_context(running(maintain, home / "maintain.log", variables))
+        stack.enter_context(running(maintain, home / "maintain.log", environment_of(own)))
         usage = stack.enter_context(Usage(pipeline.pid))
 
         def watch() -> None:
@@ -76,10 +70,11 @@ def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
         watcher.start()
         stack.callback(watcher.join)
         stack.callback(ended.set)
+        events = home / topics.TAPE
         play(python, events, rate=rate, seconds=60 * minutes, log=log, settings=own, pipeline=pipeline)
         produced = read_production(log.read_text()).total
-        wait_until(lambda: _rows(own) >= produced, pipeline, seconds=300, what="the last event")
-    if (rows := _rows(own)) != produced:
+        wait_until(lambda: events_in_silver(contracts, own) >= produced, pipeline, seconds=300, what="the last event")
+    if (rows := events_in_silver(contracts, own)) != produced:
         raise BenchError(f"{produced} events were produced, silver has {rows}")
     shutil.rmtree(home / "kafka", ignore_errors=True)
     shutil.rmtree(home / "lake", ignore_errors=True)
@@ -119,11 +114,6 @@ def _mib(directory: Path) -> int:
     """Disk space, which files that vanish meanwhile do not spoil."""
     told = subprocess.run(["du", "-sk", directory], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return int(told.stdout.split()[0]) // 1024
-
-
-def _rows(own: Settings) -> int:
-    silver = (silver_table(contract).url(own.lake_url) for contract in load_contracts())
-    return sum(commits.rows(Path(url)) for url in silver)
 
 
 if __name__ == "__main__":

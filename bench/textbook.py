@@ -54,6 +54,7 @@ def sales(silver: DataFrame, contract: Contract) -> DataFrame:
         .withColumn("category", F.col("line.category"))
         .withColumn("units", F.col("line.quantity"))
         .withColumn("value", F.expr("cast(line.quantity * line.unit_price as decimal(18,4))"))
+        .withColumn("discount", F.coalesce("line.discount", F.lit(0)))
     )
     window = F.window(contract.event_time, "1 minute")
     measures = [

@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bench import commits, environment, machine, report, tape
+from bench import commits, environment, machine, report, topics
 from bench.__main__ import DOCS, RESULTS
 from bench.freshness import Floats, quantiles, read_production
 from bench.one_mart import FIRST
-from bench.rig import BenchError, environment_of, fresh, play, running, running_broker, still_running, wait_until
+from bench.rig import BenchError, fresh, play, still_running
 from bench.run import COMMANDS
 from bench.usage import Usage
 from jobs.engine.measures import Gold
@@ -76,21 +76,17 @@ def measure(plan: Plan, minutes: float, warmup: float, at: Settings) -> Result:
     own = fresh(at, "together")
     python, home = environment.ensure(own.cache), own.home
     contracts = [contract for contract in load_contracts() if contract.domain in plan.domains]
-    events = home / "tape"
-    tape.record(events, [contract.topic for contract in contracts])
     log, seconds = home / "production.log", warmup + 60 * minutes
     with ExitStack() as stack:
-        stack.enter_context(running_broker(own))
-        pipeline = stack.enter_context(running(plan.command, home / "pipeline.log", environment_of(own)))
-        last = _path(silver_table(contracts[-1]), own)
-        wait_until(lambda: (last / "_delta_log" / f"{0:020}.json").exists(), pipeline, seconds=240, what="silver")
+        pipeline = stack.enter_context(topics.reading(contracts, plan.command, own))
         usage = stack.enter_context(Usage(pipeline.pid))
         for table in chain.from_iterable(_tables(contract) for contract in contracts):
-            stack.enter_context(commits.keeping(_path(table, own), home / table.name))
+            stack.enter_context(commits.keeping(topics.path(table, own), home / table.name))
+        events = home / topics.TAPE
         load = play(python, events, rate=plan.rate, seconds=seconds, log=log, settings=own, pipeline=pipeline)
         production = read_production(log.read_text())
         deadline = time.monotonic() + 300
-        while (found := _rows(contracts, own)) < production.total and time.monotonic() < deadline:
+        while (found := topics.events_in_silver(contracts, own)) < production.total and time.monotonic() < deadline:
             still_running(pipeline)
             time.sleep(5)
     if found != production.total:
@@ -119,7 +115,7 @@ def _freshness(
 ) -> Collection[tuple[str, dict[str, float | None]]]:
     """How long events took until a mart had their batch, for each mart of a topic that has commits."""
     silver = silver_table(contract)
-    batches = commits.added(_path(silver, own), home / silver.name, contract.event_time)
+    batches = commits.added(topics.path(silver, own), home / silver.name, contract.event_time)
     found = []
     for gold in _golds(contract):
         visible = commits.batches(home / gold.table.name)
@@ -140,14 +136,6 @@ def _golds(contract: Contract) -> list[Gold]:
 
 def _tables(contract: Contract) -> list[Table]:
     return [silver_table(contract), *(gold.table for gold in _golds(contract))]
-
-
-def _path(table: Table, own: Settings) -> Path:
-    return Path(table.url(own.lake_url))
-
-
-def _rows(contracts: Collection[Contract], own: Settings) -> int:
-    return sum(commits.rows(_path(silver_table(contract), own)) for contract in contracts)
 
 
 if __name__ == "__main__":

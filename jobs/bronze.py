@@ -68,7 +68,7 @@ def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Setti
 
     # Records need no work, so many batches that fit into memory are the quickest way through a backlog.
     topics = [contract.topic for contract in contracts]
-    arrived = records(session, topics, settings, most=settings.spark_writer_rows).withColumn(
+    arrived = records(session, topics, settings, most=settings.in_memory_records).withColumn(
         "arrival_date", F.to_date("timestamp")
     )
     return Plan(arrived, "bronze", write, settings, {"processingTime": INTERVAL, **trigger})

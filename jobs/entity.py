@@ -99,7 +99,7 @@ class Entity:
             silver, key=contract.key, event_time=event_time, delay=contract.watermark_delay
         )
         judge = Judge(contract, rules, key=pseudonym_key(settings))
-        self._plans = Plans(session, judge, golds, few=settings.spark_writer_rows)
+        self._plans = Plans(session, judge, golds, few=settings.in_memory_records)
 
     def take(self, records: Rows, batch: Batch) -> Taken:
         """Judge and deduplicate records; writes nothing.

@@ -21,8 +21,6 @@ from jobs.entity import Entity, Taken, Write, query_name
 from jobs.intake import IntakeWriter
 from jobs.settings import Settings
 
-# Above so many records, Spark is quicker at taking a batch apart than Arrow in one thread (docs/decisions/0010).
-IN_MEMORY_RECORDS = 20_000
 # A batch costs some tenths of a second however few events it has: a busy stream goes on at once, a quiet one waits for
 # a fifth of the time that its most urgent contract allows from event to gold, and looks ten times as often.
 BUSY_RECORDS = 2_000
@@ -78,7 +76,7 @@ class LiveWriter:
         self._session = session
         self._entities = {entity.contract.topic: entity for entity in entities}
         self._intake = intake
-        self._few = settings.spark_writer_rows
+        self._few = settings.in_memory_records
         self._weight = Weight()
         # Those of entities wait for those of writes, so they are apart.
         self._threads, self._writing = (
@@ -117,7 +115,7 @@ class LiveWriter:
     @contextmanager
     def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[dict[str, Rows]]:
         """The records of each topic that has any: in memory where they are few, else held by Spark."""
-        if batch.records <= IN_MEMORY_RECORDS and self._weight.fits(batch.records):
+        if batch.records <= self._few and self._weight.fits(batch.records):
             collected = frame.toArrow()
             self._weight.learn(collected.num_rows, collected.nbytes)
             yield {
@@ -133,7 +131,7 @@ class LiveWriter:
             parts: dict[str, Rows] = {}
             for row in found:
                 rows = held.where(F.col("topic") == row["topic"])
-                is_small = row["records"] <= IN_MEMORY_RECORDS and row["size"] <= IN_MEMORY_BYTES
+                is_small = row["records"] <= self._few and row["size"] <= IN_MEMORY_BYTES
                 parts[row["topic"]] = rows.toArrow() if is_small else rows
             yield parts
         finally:

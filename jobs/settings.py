@@ -67,8 +67,10 @@ class Settings(BaseSettings):
     driver_memory: str = Field("3g", description="Heap of the Spark driver.")
     spark_master: str = Field("local[2]", description="Spark master; empty: that of spark-submit.")
     spark_conf: dict[str, str] = Field({}, description="Further Spark properties, as JSON; they win over ours.")
-    spark_writer_rows: int = Field(
-        200_000, description="A write of more rows than this goes through Spark instead of delta-rs."
+    in_memory_records: int = Field(
+        100_000,
+        description="A micro-batch of more records than this is judged and written by Spark's tasks, a smaller one in "
+        "the driver's memory (Arrow, delta-rs).",
     )
     max_offsets_per_trigger: int = Field(1_000_000, description="Most Kafka records that one micro-batch takes.")
 

@@ -211,9 +211,9 @@ def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
         # Without jobs, traffic piles up to a batch that is too large for one process to collect.
         backlog = order_messages(rate=10 * RATE, start=time.time())
         traffic.send(backlog, time.time() + CATCH_UP_SECONDS / 10)
-        jobs.start(SLUICE_SPARK_WRITER_ROWS="10000")
+        jobs.start(SLUICE_IN_MEMORY_RECORDS="10000")
         kill_in_the_spark_writer(jobs, lake)
-        jobs.start(SLUICE_SPARK_WRITER_ROWS="10000")
+        jobs.start(SLUICE_IN_MEMORY_RECORDS="10000")
         lake.wait_for(traffic.ledger.produced, jobs)
         assert jobs.stop() == 0
 
