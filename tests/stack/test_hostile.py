@@ -12,7 +12,7 @@ from stack.produce import sender
 from tests.scale import scaled
 from tests.stack.pipeline import TOPIC, Jobs, Lake, running_broker
 
-RECORDS = scaled(small=6_000, full=250_000)
+RECORDS = scaled(small=6_000, full=252_000)
 SHARE_OF_GOOD = 0.2
 MEGABYTES = scaled(small=10, full=60)
 
