@@ -21,9 +21,8 @@ from deltalake import DeltaTable
 from bench import environment, machine, report, topics
 from bench.__main__ import DOCS, RESULTS
 from bench.freshness import read_production
-from bench.rig import BenchError, environment_of, fresh, play, running, wait_until
+from bench.rig import environment_of, fresh, play, running
 from bench.run import COMMANDS
-from bench.topics import events_in_silver
 from bench.usage import Usage
 from jobs.settings import Settings, settings
 from schemas import load_contracts
@@ -73,9 +72,7 @@ def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
         events = home / topics.TAPE
         play(python, events, rate=rate, seconds=60 * minutes, log=log, settings=own, pipeline=pipeline)
         produced = read_production(log.read_text()).total
-        wait_until(lambda: events_in_silver(contracts, own) >= produced, pipeline, seconds=300, what="the last event")
-    if (rows := events_in_silver(contracts, own)) != produced:
-        raise BenchError(f"{produced} events were produced, silver has {rows}")
+        found = topics.wait_for_all(contracts, produced, pipeline, own)
     shutil.rmtree(home / "kafka", ignore_errors=True)
     shutil.rmtree(home / "lake", ignore_errors=True)
     return {
@@ -83,7 +80,7 @@ def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
         "minutes": minutes,
         "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "produced": produced,
-        "in_silver": rows,
+        "in_silver": found,
         "samples": samples,
     }
 

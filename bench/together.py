@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import sys
-import time
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from bench import commits, environment, machine, report, topics
 from bench.__main__ import DOCS, RESULTS
 from bench.freshness import Floats, quantiles, read_production
 from bench.one_mart import FIRST
-from bench.rig import BenchError, fresh, play, still_running
+from bench.rig import fresh, play
 from bench.run import COMMANDS
 from bench.usage import Usage
 from jobs.engine.measures import Gold
@@ -85,12 +84,7 @@ def measure(plan: Plan, minutes: float, warmup: float, at: Settings) -> Result:
         events = home / topics.TAPE
         load = play(python, events, rate=plan.rate, seconds=seconds, log=log, settings=own, pipeline=pipeline)
         production = read_production(log.read_text())
-        deadline = time.monotonic() + 300
-        while (found := topics.events_in_silver(contracts, own)) < production.total and time.monotonic() < deadline:
-            still_running(pipeline)
-            time.sleep(5)
-    if found != production.total:
-        raise BenchError(f"{production.total} events were produced, silver has {found}")
+        found = topics.wait_for_all(contracts, production.total, pipeline, own)
     start = float(production.times[0]) + warmup
     end = float(production.times[0]) + seconds
     busy = usage.between(start, end)

@@ -34,11 +34,23 @@ def reading(contracts: Collection[Contract], command: list[str], own: Settings) 
         yield pipeline
 
 
+def wait_for_all(
+    contracts: Collection[Contract], produced: int, pipeline: subprocess.Popen[bytes], own: Settings
+) -> int:
+    """Wait until silver has as many events as were produced; returns how many it has, more where any is twice.
+
+    Raises:
+        BenchError: the pipeline ended, or they are not there in time.
+    """
+    wait_until(lambda: _events(contracts, own) >= produced, pipeline, seconds=300, what="the last event")
+    return _events(contracts, own)
+
+
 def path(table: Table, own: Settings) -> Path:
     """Where a table of a lake on this machine lies."""
     return Path(table.url(own.lake_url))
 
 
-def events_in_silver(contracts: Collection[Contract], own: Settings) -> int:
+def _events(contracts: Collection[Contract], own: Settings) -> int:
     """Rows of the silver tables of some topics."""
     return sum(commits.rows(path(silver_table(contract), own)) for contract in contracts)
