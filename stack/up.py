@@ -52,6 +52,7 @@ def up() -> None:
             if ours.demo_rate > 0:
                 _wait_for_data(ours, progress)
         finally:
+            # Whatever the charts lack, the system runs on.
             _start_scheduled(ours)
         _say_where_to_look(ours)
 
