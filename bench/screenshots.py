@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
+from selenium.common.exceptions import TimeoutException
 
 from bench.browser import dashboard, is_installed
 from bench.first_chart import build_first_chart
@@ -36,6 +37,23 @@ def main(
         sys.exit("error: the system does not run; run `make up`, and give it some minutes to have data")
     folder.mkdir(parents=True, exist_ok=True)
     superset = credentials.read(settings())["superset"]
+    try:
+        take(superset, folder, every_look=every_look)
+    except TimeoutException as error:
+        sys.exit(f"error: {error.msg}; views are computed some minutes after `make up`, try again then")
+
+
+def take(superset: dict[str, Any], folder: Path, *, every_look: bool) -> None:
+    """Take the pictures; see ``main``.
+
+    Args:
+        superset: address and users, of ``credentials.json``.
+        folder: where they go.
+        every_look: each dashboard in the dark and on a phone, too.
+
+    Raises:
+        TimeoutException: a chart shows no data.
+    """
     with dashboard(superset, role="analyst") as page:
         for slug in slugs():
             page.load(slug)
