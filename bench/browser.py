@@ -10,7 +10,7 @@ from time import sleep
 from typing import Any, Literal, TypeVar
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException, WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -154,17 +154,12 @@ class Dashboard:
         self._patiently(lambda: self._driver.execute_script(FOLLOW_LINK, path))
 
     def _seconds_until_drawn(self) -> float:
-        def drawn_after() -> Any:
-            return self._driver.execute_script("return window.drawnAfter")
-
-        try:
-            return float(self._patiently(drawn_after, look_every=0.25)) / 1000
-        except TimeoutException as error:
-            raise TimeoutException(f"after {PATIENCE:.0f} s not every chart of {self._path} shows data") from error
+        milliseconds = self._patiently(lambda: self._driver.execute_script("return window.drawnAfter"), look_every=0.25)
+        return float(milliseconds) / 1000
 
     def _patiently(self, condition: Callable[[], T], *, look_every: float = 0.05) -> T:
         wait = WebDriverWait(self._driver, PATIENCE, poll_frequency=look_every)
-        return wait.until(lambda _: condition())
+        return wait.until(lambda _: condition(), f"{self._path} does not show all its data after {PATIENCE:.0f} s")
 
     def _number(self, chart: str) -> str | None:
         found = re.search(r"[\d,]+(?:\.\d+)?", self.charts().get(chart, "").replace(chart, ""))
