@@ -20,6 +20,8 @@ CERTIFICATION = {
 }
 VIEW_SECONDS = 120
 """How long Superset keeps answers over a view, which changes every ten minutes; over marts, its default: a second."""
+WHOLE = ("customers", "rank")
+"""Units of which the least and the most are whole, too."""
 CURRENCY = {"symbol": "EUR", "symbolPosition": "prefix"}
 TYPES = {"timestamp": "TIMESTAMP WITH TIME ZONE", "string": "VARCHAR"}
 """DuckDB's names of Spark's types, where they differ from Spark's in capitals."""
@@ -146,10 +148,10 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def _format(metric: Metric) -> str:
-    """How a figure is written, in d3's language: shares as percentages, sums without decimals, all others with."""
+    """How a figure is written, in d3's language: a share in percent, whole numbers without decimals, others with."""
     if metric.unit == "share":
         return ".1%"
-    return ",.0f" if metric.formula.startswith(("SUM(", "COUNT(")) else ",.2f"
+    return ",.0f" if metric.formula.startswith(("SUM(", "COUNT(")) or metric.unit in WHOLE else ",.2f"
 
 
 def _columns(gold: Gold) -> Iterator[dict[str, Any]]:
