@@ -27,6 +27,8 @@ from jobs.settings import Settings, settings
 from schemas import Contract, load_contracts
 
 KEY = b"bench"
+RECORDS_PER_BATCH = 1_000_000
+"""More than ever wait: like most such pipelines, it takes whatever there is."""
 
 
 def delay(contract: Contract) -> str:
@@ -36,7 +38,7 @@ def delay(contract: Contract) -> str:
 
 def bronze_rows(session: SparkSession, contract: Contract, settings: Settings) -> DataFrame:
     """First hop: the records of the topic as they come."""
-    arrived = records(session, [contract.topic], settings, most=settings.max_offsets_per_trigger)
+    arrived = records(session, [contract.topic], settings, most=RECORDS_PER_BATCH)
     return arrived.withColumn("arrival_date", F.to_date("timestamp"))
 
 

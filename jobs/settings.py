@@ -72,7 +72,11 @@ class Settings(BaseSettings):
         description="A micro-batch of more records than this is judged and written by Spark's tasks, a smaller one in "
         "the driver's memory (Arrow, delta-rs).",
     )
-    max_offsets_per_trigger: int = Field(1_000_000, description="Most Kafka records that one micro-batch takes.")
+    max_offsets_per_trigger: int = Field(
+        50_000,
+        description="Most Kafka records that one micro-batch takes. More than `SLUICE_IN_MEMORY_RECORDS` lets Spark's "
+        "tasks work through a backlog, which pays with executors or many cores.",
+    )
 
     @field_validator("home", "cache")
     @classmethod

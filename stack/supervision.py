@@ -84,7 +84,8 @@ def start(settings: Settings, *names: str) -> None:
         try:
             supervisor.startProcess(name, False)
         except Fault as fault:
-            if fault.faultCode != Faults.ALREADY_STARTED:
+            # One that died at once is started again; whoever waits for it says why it did not get ready.
+            if fault.faultCode not in (Faults.ALREADY_STARTED, Faults.SPAWN_ERROR):
                 raise StackError(f"supervisord cannot start {name}: {fault.faultString}") from fault
 
 
