@@ -14,8 +14,8 @@ import orjson
 from stack.demo import Disorder, simulate
 
 EVENTS = 200_000
-PACE = 60.0
-"""How many times faster than in life orders and trips live, so that every step of theirs is on the tape."""
+PACE = 3_600.0
+"""How many times faster than in life orders and trips live: a week in minutes, so that reviews are on the tape too."""
 IN_ORDER = Disorder(late=0, too_late=0, duplicated=0, malformed=0)
 
 
