@@ -30,7 +30,7 @@ from tests.stack.view_truth import VIEW_TRUTH
 
 RATE = scaled(small=8, full=200)
 KILLS = scaled(small=1, full=2)
-RECORDS_PER_BATCH = 50 * RATE
+RECORDS_PER_BATCH = 25 * RATE
 DISORDER = Disorder(duplicated=0.02, late=0.05, too_late=0.004, malformed=0.005)
 HOUR = 3600.0
 CONTRACTS = {contract.topic: contract for contract in load_contracts()}
