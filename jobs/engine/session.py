@@ -13,6 +13,40 @@ LOGGING = Path(__file__).with_name("log4j2.properties")
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 
+OPTIONS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.scheduler.mode": "FAIR",
+    # A micro-batch is small: adapting its plan costs more than it saves.
+    "spark.sql.adaptive.enabled": "false",
+    # Python asks the JVM some six times per expression where it stands in the code, which tells a failure's line.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # The text of every plan is for the web interface, which is off.
+    "spark.sql.ui.explainMode": "simple",
+    # A dozen queries have several hundred pieces of generated code; what does not fit is compiled for every batch.
+    "spark.sql.codegen.cache.maxEntries": "4000",
+    # A micro-batch is cached for a second or so: compressing it costs more than it saves.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # Records of a megabyte each must fit into memory by the batch.
+    "spark.sql.inMemoryColumnarStorage.batchSize": "500",
+    # Rows that come from Python stay local whatever they weigh: what is planned once takes them from there.
+    "spark.sql.execution.arrow.localRelationThreshold": "1g",
+    "spark.sql.extensions": DELTA_EXTENSION,
+    "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
+    "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
+    # The default one forks a `chmod` for every checkpoint file on a local disk.
+    "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILES,
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+"""What every session has, unless ``SLUICE_SPARK_CONF`` says otherwise."""
+
+
 def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
     """Start a Spark session that reads Kafka, keeps state in RocksDB and writes Delta, in UTC.
 
@@ -22,44 +56,16 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
     jars = sorted(str(jar) for jar in (settings.cache / "jars" / "spark").glob("*.jar"))
     if not jars:
         raise FileNotFoundError(f"no jars in {settings.cache / 'jars' / 'spark'}; run `make jars`")
-    options = {
+    scratch = settings.home / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    options = OPTIONS | {
         "spark.driver.memory": settings.driver_memory,
         # Deep plans overflow the JVM's default stack when a query is stopped.
         "spark.driver.extraJavaOptions": "-Xss8m -XX:+UseG1GC -XX:MaxGCPauseMillis=100 -Duser.timezone=UTC "
         f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
         "spark.jars": ",".join(jars),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.local.dir": str(settings.home / "tmp"),
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.scheduler.mode": "FAIR",
-        # A micro-batch is small: adapting its plan costs more than it saves.
-        "spark.sql.adaptive.enabled": "false",
-        # Python asks the JVM some six times per expression where it stands in the code, which tells a failure's line.
-        "spark.python.sql.dataFrameDebugging.enabled": "false",
-        # The text of every plan is for the web interface, which is off.
-        "spark.sql.ui.explainMode": "simple",
-        # A dozen queries have several hundred pieces of generated code; what does not fit is compiled for every batch.
-        "spark.sql.codegen.cache.maxEntries": "4000",
-        # A micro-batch is cached for a second or so: compressing it costs more than it saves.
-        "spark.sql.inMemoryColumnarStorage.compressed": "false",
-        # Records of a megabyte each must fit into memory by the batch.
-        "spark.sql.inMemoryColumnarStorage.batchSize": "500",
-        # Rows that come from Python stay local whatever they weigh: what is planned once takes them from there.
-        "spark.sql.execution.arrow.localRelationThreshold": "1g",
-        "spark.sql.extensions": DELTA_EXTENSION,
-        "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
-        "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
-        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-        "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
-        # The default one forks a `chmod` for every checkpoint file on a local disk.
-        "spark.sql.streaming.checkpointFileManagerClass": CHECKPOINT_FILES,
-        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.local.dir": str(scratch),
     }
-    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     if settings.spark_master:
         options["spark.master"] = settings.spark_master
     builder = SparkSession.builder.appName(name)

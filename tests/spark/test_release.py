@@ -59,6 +59,13 @@ def sum_of(column: str, url: str) -> int:
     return int(pc.sum(DeltaTable(url).to_pyarrow_table(columns=[column])[column]).as_py())
 
 
+def headers(contract: Contract, lake: str, offset: int) -> dict[str, bytes]:
+    """Those of a record in quarantine."""
+    records = DeltaTable(quarantine_table(contract).url(lake)).to_pyarrow_table().to_pylist()
+    (found,) = (record["headers"] for record in records if record["offset"] == offset)
+    return {header["key"]: header["value"] for header in found}
+
+
 def test_released_events_count_once_however_late(
     spark: SparkSession, shop: Settings, orders: Contract, event: Event
 ) -> None:
@@ -67,7 +74,7 @@ def test_released_events_count_once_however_late(
 
     now = dt.datetime.now(dt.UTC)
     lake = shop.lake_url
-    silver, sales = silver_table(orders).url(lake), SALES_BY_MINUTE.table.url(lake)
+    sales, intake = SALES_BY_MINUTE.table.url(lake), INTAKE_BY_MINUTE.table.url(lake)
     long_ago = now - HOURS_AGO
     send(orders, shop, order(1, long_ago), order(2, long_ago, country="FR"), order(1, long_ago, country="FR"))
     run(spark, orders, shop, ONLY_HOME)
@@ -83,14 +90,10 @@ def test_released_events_count_once_however_late(
     assert release(orders, shop, rule="values_to_be_in_set: country") == 2
     run(spark, orders, shop)
 
-    kept = DeltaTable(silver).to_pyarrow_table(columns=["event_id"])["event_id"].to_pylist()
+    kept = DeltaTable(silver_table(orders).url(lake)).to_pyarrow_table(columns=["event_id"])["event_id"].to_pylist()
     assert sorted(kept) == ["event-1", "event-2", "event-3"]
     assert sum_of("orders", sales) == 3
-    assert {name: sum_of(name, INTAKE_BY_MINUTE.table.url(lake)) for name in ("refused", "late", "duplicates")} == {
-        "refused": 3,
-        "late": 1,
-        "duplicates": 1,
-    }
+    assert [sum_of(name, intake) for name in ("refused", "late", "duplicates")] == [3, 1, 1]
     waiting = summarize(orders, lake)
     assert (waiting.records, waiting.released) == (1, 2)
     assert [row["reasons"] for row in newest_records(orders, lake, count=9)] == [["not_allowed: channel (pigeon)"]]
@@ -100,16 +103,11 @@ def test_released_events_count_once_however_late(
     assert release(orders, shop) == 1
     run(spark, orders, shop)
     (row,) = newest_records(orders, lake, count=9)
-    (again,) = (
-        record["headers"]
-        for record in DeltaTable(quarantine_table(orders).url(lake)).to_pyarrow_table().to_pylist()
-        if record["offset"] == row["offset"]
-    )
-    assert {header["key"]: header["value"] for header in again} == {"sender": b"test", RELEASED: b"0:4"}
+    assert headers(orders, lake, row["offset"]) == {"sender": b"test", RELEASED: b"0:4"}
 
     # As if the process had died before it noted what it sent.
     shutil.rmtree(RELEASES.url(lake))
     assert release(orders, shop, rule="values_to_be_in_set") == 2
     run(spark, orders, shop)
     assert sum_of("orders", sales) == 3
-    assert sum_of("duplicates", INTAKE_BY_MINUTE.table.url(lake)) == 3
+    assert sum_of("duplicates", intake) == 3

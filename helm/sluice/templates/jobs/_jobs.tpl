@@ -147,15 +147,4 @@ livenessProbe:
   value: {{ ternary "k8s://https://kubernetes.default.svc" $jobs.master $jobs.executors.enabled | quote }}
 - name: SLUICE_SPARK_CONF
   value: {{ include "sluice.jobs.sparkConf" . | quote }}
-{{- if $jobs.executors.enabled }}
-{{ include "sluice.jobs.largeBatches" $root }}
-{{- end }}
-{{- end -}}
-
-{{/* A backlog is executors' work, unless `settings` says otherwise. */}}
-{{- define "sluice.jobs.largeBatches" -}}
-{{- if not (hasKey .Values.settings "SLUICE_MAX_OFFSETS_PER_TRIGGER") -}}
-- name: SLUICE_MAX_OFFSETS_PER_TRIGGER
-  value: "1000000"
-{{- end -}}
 {{- end -}}
