@@ -11,6 +11,7 @@ import typer
 from bench import machine, report
 from bench.__main__ import DOCS, RESULTS
 from bench.browser import Dashboard, dashboard, is_installed
+from bench.users import log_in, looking
 from jobs.settings import Settings, settings
 from stack import credentials, supervision
 from stack.produce import producer
@@ -48,8 +49,11 @@ def seconds_to_screen(page: Dashboard, settings: Settings) -> float:
     return (dt.datetime.now(dt.UTC) - event_time).total_seconds()
 
 
-def measure(settings: Settings, *, browsers: int, repetitions: int) -> dict[str, Any]:
-    """Load the dashboard in new browsers, open it repeatedly in the last, then watch events arrive; seconds of each."""
+def measure(settings: Settings, *, browsers: int, repetitions: int, others: int) -> dict[str, Any]:
+    """Load the dashboard in new browsers, open it repeatedly in the last, then watch events arrive; seconds of each.
+
+    Opening and watching again while others look at the live dashboards, too.
+    """
     superset = credentials.read(settings)["superset"]
     first = []
     for _ in range(browsers):
@@ -61,11 +65,19 @@ def measure(settings: Settings, *, browsers: int, repetitions: int) -> dict[str,
         warm = [page.open_from_list() for _ in range(repetitions)]
         reloads = [page.load() for _ in range(repetitions)]
         events = [seconds_to_screen(page, settings) for _ in range(repetitions)]
+        with looking(settings, log_in(settings, others)) as users:
+            warm_beside = [page.open_from_list() for _ in range(repetitions)]
+            events_beside = [seconds_to_screen(page, settings) for _ in range(repetitions)]
+    if errors := [error for user in users for error in user.result().errors]:
+        sys.exit(f"error: {len(errors)} answers to others were errors: {errors[:3]}")
     return {
         "first_load": first,
         "warm_load": warm,
         "reload": reloads,
         "event_to_screen": events,
+        "others": others,
+        "warm_load_beside_others": warm_beside,
+        "event_to_screen_beside_others": events_beside,
         "demo_rate": settings.demo_rate,
         "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
@@ -74,7 +86,8 @@ def measure(settings: Settings, *, browsers: int, repetitions: int) -> dict[str,
 
 def main(
     browsers: Annotated[int, typer.Option(help="New browsers, each for one first load.")] = 5,
-    repetitions: Annotated[int, typer.Option(help="Warm loads, and events.")] = 8,
+    repetitions: Annotated[int, typer.Option(help="Warm loads, and events.")] = 20,
+    others: Annotated[int, typer.Option(min=1, help="How many look beside, at last.")] = 20,
 ) -> None:
     """Measure the dashboard of the running system and write the report."""
     ours = settings()
@@ -82,7 +95,7 @@ def main(
         sys.exit("error: there is no Chromium; run `make browser`")
     if not supervision.is_running(ours):
         sys.exit("error: the system does not run; run `make up`, and give it some minutes to warm up")
-    result = measure(ours, browsers=browsers, repetitions=repetitions)
+    result = measure(ours, browsers=browsers, repetitions=repetitions, others=others)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / report.SCREEN).write_text(json.dumps(result) + "\n")
     print(report.write(RESULTS, DOCS))

@@ -1,22 +1,29 @@
 """``python -m bench.users``: many users look at live dashboards of the running system; how fast, and at what cost.
 
-Each user has a connection of its own and asks for what a browser asks for: the data of every chart of a dashboard,
-again every 2 s. They begin spread over those 2 s. All share the machine with the system. Before they come and while
-they are there, the age of the newest event in gold is taken twice a second.
+Each user has a session and a connection of its own and asks for what a browser asks for: the data of every chart of a
+dashboard, again every 2 s. They begin spread over those 2 s. All share the machine with the system. Before they come
+and while they are there, the age of the newest event in gold is taken twice a second.
 """
 
 import datetime as dt
 import json
+import re
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from threading import Event
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import requests
 import typer
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import HTTPError
 
 from bench import machine, report
 from bench.__main__ import DOCS, RESULTS
@@ -30,17 +37,26 @@ BUSY = "live-marketplace.clickstream"
 REFRESH = 2.0
 """Seconds between two refreshes of the live dashboards."""
 LOOK_EVERY = 0.5
+LOGIN_EVERY = 3.1
+"""Seconds: Superset lets an address log in 20 times a minute."""
+JSON = {"Content-Type": "application/json"}
+CACHE_STATUS = re.compile(r"Superset; hit(; ttl=-(?P<late>\d+))?")
+QUANTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
 WARM_UP = 30.0
 """Seconds of users that do not count: the first queries open files and compile code."""
 
 
 @dataclass
 class Seen:
-    """What users met: the seconds and the cache's part of each answer, and the answers that were errors."""
+    """What a user met.
+
+    ``seconds`` has how long each answer took; ``cached`` counts those that were there already, and ``late_seconds`` has
+    how much longer than its time each of these was kept; ``errors`` has what was no answer.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    late_seconds: list[float] = field(default_factory=list)
     cached: int = 0
-    parts: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -58,42 +74,63 @@ def _query(settings: Settings, session: requests.Session, chart: int, board: int
     return query
 
 
-def look(
-    settings: Settings, login: requests.Session, queries: list[dict[str, Any]], begin: float, end: float, seen: Seen
-) -> None:
-    """Be one user with a connection of its own, from a moment to another (both by ``time.monotonic``)."""
-    with requests.Session() as session:
-        session.headers.update(login.headers)
-        session.cookies.update(login.cookies)
-        for due in _refreshes(begin, end):
-            for query in queries:
-                _ask(settings, session, query, seen if due >= begin + WARM_UP else Seen())
+def visitor(settings: Settings, login: requests.Session) -> HTTPConnectionPool:
+    """A connection of one user, by urllib3, which takes less of the processors that it shares with the system."""
+    address = urlsplit(dashboard.api(settings, ""))
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in login.cookies)
+    headers = {name: str(value) for name, value in login.headers.items()} | {"Cookie": cookies, **JSON}
+    return HTTPConnectionPool(address.hostname or "", address.port, maxsize=1, headers=headers)
 
 
-def _refreshes(begin: float, end: float) -> Iterator[float]:
-    """The moments at which a dashboard refreshes; as a browser does, no sooner than the last one is done."""
+@contextmanager
+def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[list[Future[Seen]]]:
+    """Let users look at live dashboards before and meanwhile; gives what each of them met, once they have left."""
+    boards = [[json.dumps(query).encode() for query in chart_queries(settings, logins[0], slug)] for slug in LIVE]
+    ended, begin = Event(), time.monotonic() + REFRESH
+
+    def look(number: int) -> Seen:
+        # Each dashboard is seen in each role.
+        queries = boards[number // len(ROLES) % len(LIVE)]
+        return _look(
+            settings, visitor(settings, logins[number]), queries, begin + REFRESH * number / len(logins), ended
+        )
+
+    with ThreadPoolExecutor(len(logins)) as threads:
+        try:
+            found = [threads.submit(look, number) for number in range(len(logins))]
+            time.sleep(REFRESH + WARM_UP)
+            yield found
+        finally:
+            ended.set()
+
+
+def _look(settings: Settings, user: HTTPConnectionPool, queries: list[bytes], begin: float, ended: Event) -> Seen:
+    """Be one user, from a moment (by ``time.monotonic``) on; what that user met after the warm-up."""
+    seen = Seen()
+    path = urlsplit(dashboard.api(settings, "chart/data")).path
     due = begin
-    while due < end:
-        time.sleep(max(0.0, due - time.monotonic()))
-        yield due
+    while not ended.wait(max(0.0, due - time.monotonic())):
+        for query in queries:
+            _ask(user, path, query, seen if due >= begin + WARM_UP else Seen())
+        # As a browser does, no sooner than the last refresh is done.
         due = max(due + REFRESH, time.monotonic())
+    return seen
 
 
-def _ask(settings: Settings, session: requests.Session, query: dict[str, Any], seen: Seen) -> None:
+def _ask(user: HTTPConnectionPool, path: str, query: bytes, seen: Seen) -> None:
     began = time.monotonic()
     try:
-        answer = session.post(dashboard.api(settings, "chart/data"), json=query, timeout=60)
-    except requests.RequestException as error:
+        answer = user.request("POST", path, body=query, timeout=60, retries=False)
+    except HTTPError as error:
         seen.errors.append(type(error).__name__)
         return
-    if not answer.ok:
-        seen.errors.append(f"{answer.status_code} {answer.text[:100]}")
+    if answer.status != HTTPStatus.OK:
+        seen.errors.append(f"{answer.status} {answer.data[:100]!r}")
         return
     seen.seconds.append(time.monotonic() - began)
-    is_shared = "hit" in answer.headers.get("Cache-Status", "")
-    for part in answer.json()["result"]:
-        seen.parts += 1
-        seen.cached += bool(is_shared or part["is_cached"])
+    if stored := CACHE_STATUS.fullmatch(answer.headers.get("Cache-Status", "")):
+        seen.cached += 1
+        seen.late_seconds.append(float(stored["late"] or 0))
 
 
 def ages(settings: Settings, seconds: float) -> list[float]:
@@ -107,45 +144,32 @@ def ages(settings: Settings, seconds: float) -> list[float]:
     return found
 
 
+def log_in(settings: Settings, users: int) -> list[requests.Session]:
+    """So many users, each with a session, all roles in turn; takes 3 s for each."""
+    found = []
+    for number in range(users):
+        time.sleep(LOGIN_EVERY)
+        found.append(dashboard.browser_session(settings, ROLES[number % len(ROLES)]))
+    return found
+
+
 def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]:
     """Take the jobs' freshness without users, then let them look."""
+    logins = log_in(settings, users)
     alone = ages(settings, minutes * 60)
-    # Superset lets one address log in 20 times a minute, so users share an account for each role.
-    logins = [dashboard.browser_session(settings, role) for role in ROLES]
-    queries = [chart_queries(settings, logins[-1], slug) for slug in LIVE]
-    seen = [Seen() for _ in range(users)]
-    begin = time.monotonic() + 10
-    end = begin + WARM_UP + minutes * 60
-    threads = [
-        threading.Thread(
-            target=look,
-            args=(
-                settings,
-                logins[number % len(ROLES)],
-                # Each dashboard is seen in each role.
-                queries[number // len(ROLES) % len(LIVE)],
-                begin + REFRESH * number / users,
-                end,
-                seen[number],
-            ),
-        )
-        for number in range(users)
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(max(0.0, begin + WARM_UP - time.monotonic()))
-    watched = ages(settings, minutes * 60)
-    for thread in threads:
-        thread.join()
-    seconds = np.array([s for user in seen for s in user.seconds])
+    with looking(settings, logins) as found:
+        watched = ages(settings, minutes * 60)
+    seen = [user.result() for user in found]
+    seconds = [second for user in seen for second in user.seconds]
     errors = [error for user in seen for error in user.errors]
     return {
         "users": users,
         "minutes": minutes,
         "answers": len(seconds),
         "answers_per_second": len(seconds) / (minutes * 60),
-        "seconds": {name: float(np.quantile(seconds, q)) for name, q in (("p50", 0.5), ("p95", 0.95), ("max", 1))},
-        "cache_hit_rate": sum(user.cached for user in seen) / max(1, sum(user.parts for user in seen)),
+        "seconds": _quantiles(seconds),
+        "late_seconds": _quantiles([late for user in seen for late in user.late_seconds]),
+        "cache_hit_rate": sum(user.cached for user in seen) / len(seconds),
         "errors": len(errors),
         "first_errors": errors[:3],
         "freshness": {name: _quantiles(found) for name, found in (("alone", alone), ("with_users", watched))},
@@ -156,7 +180,7 @@ def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]
 
 
 def _quantiles(found: list[float]) -> dict[str, float]:
-    return {name: float(np.quantile(found, q)) for name, q in (("p50", 0.5), ("p95", 0.95))}
+    return {name: float(np.quantile(found, q)) for name, q in QUANTILES.items()}
 
 
 def main(

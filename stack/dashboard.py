@@ -63,15 +63,20 @@ def session(settings: Settings, role: str = "admin", *, posts: bool = False) -> 
     return opened
 
 
-def browser_session(settings: Settings, role: str) -> requests.Session:
+def browser_session(settings: Settings, role: str, opened: requests.Session | None = None) -> requests.Session:
     """A session as a browser has one: with a cookie, after a form was filled in.
+
+    Args:
+        settings: where Superset is.
+        role: whose session.
+        opened: a browser that has been there before; a new one if there is none.
 
     Raises:
         StackError: Superset refuses the generated password.
         requests.RequestException: Superset does not answer.
     """
     user = credentials.read(settings)["superset"]["users"][role]
-    form, opened = f"{_base(settings)}/login/", requests.Session()
+    form, opened = f"{_base(settings)}/login/", opened or requests.Session()
     token = re.search(r'name="csrf_token".*?value="([^"]+)"', opened.get(form, timeout=60).text, re.DOTALL)
     answer = opened.post(form, data=user | {"csrf_token": token[1] if token else ""}, timeout=60)
     if answer.url == form:

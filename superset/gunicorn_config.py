@@ -8,6 +8,7 @@ import lake_connection
 
 bind = f"{os.environ.get('SLUICE_LISTEN', '127.0.0.1')}:{os.environ['SLUICE_SUPERSET_PORT']}"
 workers = int(os.environ.get("SLUICE_SUPERSET_PROCESSES", "2"))
+reuse_port = True  # or one worker may take nearly all connections, and keep them
 worker_class = "gthread"
 threads = 8
 timeout = 120

@@ -41,6 +41,8 @@ def _reserved_words() -> set[str]:
 
 
 Dialect.preparer = IdentifierPreparer
+# It asks DuckDB, too, for each query.
+Dialect._get_default_schema_name = lambda *_: "main"
 
 
 def lake() -> str:

@@ -20,6 +20,8 @@ import embedding
 import lake_connection
 import parsedatetime
 import phone_layout
+import rights
+import sessions
 import shared_answers
 import sql_guard
 from audit_log import AuditLogger
@@ -123,6 +125,7 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
 
     phone_layout.install(app)
     shared_answers.install(app, Redis.from_url(f"{REDIS_URL}/1"))
+    sessions.install(app)
     embedding.frame_in(PORTALS, TALISMAN_CONFIG["content_security_policy"])
     # Before Superset's own: pages with a viewport.
     app.jinja_loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent / "templates"), app.jinja_loader])
@@ -179,8 +182,16 @@ AUTH_RATE_LIMIT = "20 per minute"
 GUEST_ROLE_NAME = "Guest"
 GUEST_TOKEN_JWT_SECRET = embedding.token_secret(SECRET_KEY)
 GUEST_TOKEN_VALIDATOR_HOOK = embedding.is_restricted
-# A working day, from the last click.
+CUSTOM_SECURITY_MANAGER = rights.SecurityManager
+# A working day, from the last click. What a session is, is on the server, so that logging out ends it wherever its
+# cookie is; Superset's own sessions are their cookies, which can be used again after that.
 PERMANENT_SESSION_LIFETIME = 12 * 60 * 60
+SESSION_SERVER_SIDE = True
+SESSION_TYPE = "redis"
+SESSION_REDIS = Redis.from_url(f"{REDIS_URL}/3")
+SESSION_KEY_PREFIX = "superset_session_"
+SESSION_PERMANENT = False  # the cookie ends with the browser
+SESSION_REFRESH_EACH_REQUEST = False
 FAB_PASSWORD_COMPLEXITY_ENABLED = True
 FAB_PASSWORD_COMPLEXITY_VALIDATOR = access_limits.check_password
 

@@ -3,7 +3,7 @@
 # ruff: noqa: F811 (fixtures are imported, and asked for by name)
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 from zipfile import ZipFile
@@ -26,6 +26,15 @@ def sql(asking: User, statement: str, **options: Any) -> Answer:
     return asking.post("sqllab/execute/", {"database_id": 1, "sql": statement, "runAsync": False, **options})
 
 
+def question(chart: dict[str, Any], board: int) -> dict[str, Any]:
+    """Which vendors a chart's dataset has, as a browser asks."""
+    return {
+        "datasource": {"id": chart["datasource_id"], "type": "table"},
+        "queries": [{"columns": ["vendor_id"], "metrics": ["gross"], "row_limit": 1000}],
+        "form_data": {"dashboardId": board, "slice_id": chart["id"]},
+    }
+
+
 def put(asking: User, path: str, body: dict[str, Any]) -> Answer:
     return asking.session.put(f"{asking._api}/{path}", json=body, timeout=60)
 
@@ -40,23 +49,22 @@ def test_a_cached_answer_is_for_nobody_who_sees_fewer_rows(user: Users, sales: d
     assert {row["vendor_id"] for row in rows(user("vendor").ask(sales, board, **query))} == {OWN}
 
 
-def test_an_answer_is_shared_by_those_of_the_same_roles_only(
+def test_an_answer_is_shared_by_those_who_see_the_same_rows_only(
     system: System,
     sales: dict[str, Any],
     board: int,
 ) -> None:
-    body = {
-        "datasource": {"id": sales["datasource_id"], "type": "table"},
-        "queries": [{"columns": ["vendor_id"], "metrics": ["gross"], "row_limit": 1000}],
-        "form_data": {"dashboardId": board, "slice_id": sales["id"]},
-    }
-    place = api(system.settings, "chart/data")
-    with browser_session(system.settings, "analyst") as analyst, browser_session(system.settings, "vendor") as vendor:
+    body, place = question(sales, board), api(system.settings, "chart/data")
+    with (
+        browser_session(system.settings, "analyst") as analyst,
+        browser_session(system.settings, "executive") as executive,
+        browser_session(system.settings, "vendor") as vendor,
+    ):
         # It is kept for a second only, of which making it may use up most.
         def is_shared() -> bool:
-            answer = analyst.post(place, json=body, timeout=60)
-            assert OTHER in answer.text
-            return "hit" in answer.headers.get("Cache-Status", "")
+            answers = [asking.post(place, json=body, timeout=60) for asking in (analyst, executive)]
+            assert all(OTHER in answer.text for answer in answers)
+            return "hit" in answers[1].headers.get("Cache-Status", "")
 
         eventually(is_shared, what="an answer that was there already", seconds=60)
         for answer in (vendor.post(place, json=body, timeout=60) for _ in range(3)):
@@ -64,15 +72,58 @@ def test_an_answer_is_shared_by_those_of_the_same_roles_only(
             assert {row["vendor_id"] for row in rows(answer)} == {OWN}
 
 
+@pytest.fixture
+def restricted(user: Users, system: System) -> Iterator[requests.Session]:
+    """Whom a role gives the layer, and a rule own rows only."""
+    admin = user("admin")
+    (vendor,) = admin.get(f"security/users/?q=(filters:!((col:username,opr:eq,value:{OWN})))").json()["result"]
+    (business,) = admin.get("security/roles/?q=(filters:!((col:name,opr:eq,value:'Business user')))").json()["result"]
+    roles = [role["id"] for role in vendor["roles"]]
+    assert put(admin, f"security/users/{vendor['id']}", {"roles": [*roles, business["id"]]}).ok
+    with browser_session(system.settings, "vendor") as opened:
+        yield opened
+    assert put(admin, f"security/users/{vendor['id']}", {"roles": roles}).ok
+
+
+def test_an_answer_is_shared_with_nobody_whose_rows_a_rule_restricts(
+    system: System, sales: dict[str, Any], board: int, restricted: requests.Session
+) -> None:
+    body, place = question(sales, board), api(system.settings, "chart/data")
+    with browser_session(system.settings, "analyst") as analyst:
+
+        def are_both_shared() -> bool:
+            everything, own = (
+                [asking.post(place, json=body, timeout=60) for _ in range(2)] for asking in (analyst, restricted)
+            )
+            assert all(OTHER in answer.text for answer in everything)
+            assert all({row["vendor_id"] for row in rows(answer)} == {OWN} for answer in own)
+            return all("hit" in second.headers.get("Cache-Status", "") for _, second in (everything, own))
+
+        eventually(are_both_shared, what="answers that were there already", seconds=60)
+
+
+def test_after_logging_out_a_copy_of_the_cookie_is_worth_nothing(system: System) -> None:
+    who, logout = api(system.settings, "me/"), f"{system.credentials['superset']['url']}/logout/"
+    with browser_session(system.settings, "analyst") as analyst, requests.Session() as thief:
+        thief.cookies.update(analyst.cookies)
+        assert thief.get(who, timeout=60).json()["result"]["username"] == "analyst"
+        assert analyst.get(logout, timeout=60).ok
+        assert thief.get(who, timeout=60).status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_a_cookie_from_before_logging_in_is_worth_nothing(system: System) -> None:
+    with requests.Session() as analyst, requests.Session() as thief:
+        analyst.get(f"{system.credentials['superset']['url']}/login/", timeout=60)
+        thief.cookies.update(analyst.cookies)
+        browser_session(system.settings, "analyst", analyst)
+        assert analyst.get(api(system.settings, "me/"), timeout=60).ok
+        assert thief.get(api(system.settings, "me/"), timeout=60).status_code == HTTPStatus.UNAUTHORIZED
+
+
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_a_download_has_own_rows_only(user: Users, sales: dict[str, Any], board: int, kind: str) -> None:
     def download(role: str) -> bytes:
-        body = {
-            "datasource": {"id": sales["datasource_id"], "type": "table"},
-            "queries": [{"columns": ["vendor_id"], "metrics": ["gross"], "row_limit": 1000}],
-            "form_data": {"dashboardId": board, "slice_id": sales["id"]},
-            "result_format": kind,
-        }
+        body = question(sales, board) | {"result_format": kind}
         answer = user(role).post("chart/data", body)
         assert answer.ok, answer.text
         return answer.content if kind == "csv" else unzipped(answer.content)

@@ -1,0 +1,14 @@
+"""Many who look at the same live dashboards share answers, instead of each having them computed."""
+
+from bench.users import measure
+from tests.scale import scaled
+from tests.stack.conftest import System
+
+USERS = scaled(small=9, full=50)
+"""More than Superset takes for few."""
+
+
+def test_many_users_share_answers_and_meet_no_error(system: System) -> None:
+    found = measure(system.settings, users=USERS, minutes=scaled(small=1, full=60) / 6)
+    assert found["errors"] == 0, found["first_errors"]
+    assert found["cache_hit_rate"] > 0.7
