@@ -18,8 +18,9 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from jobs.bronze import EVENTS
 from jobs.engine import data_file
-from jobs.engine.commit import UNCOMMITTED_HOURS, beside_others
+from jobs.engine.commit import beside_others
 from jobs.engine.table import Table
+from jobs.engine.vacuum import delete_old_files
 from jobs.entity import quarantine_table, silver_table
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
@@ -106,7 +107,7 @@ def _remove_old_files(table: Table, lake: str) -> None:
         for path in {action["remove"]["path"] for action in actions if "remove" in action} - current:
             if files.get_file_info(path).type is pa.fs.FileType.File:
                 files.delete_file(path)
-    delta.vacuum(retention_hours=UNCOMMITTED_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
+    delete_old_files(table.url(lake))
 
 
 def _is_in_row(rows: pa.Table, *, stands_for: str, columns: Collection[str]) -> pa.Array:

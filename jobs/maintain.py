@@ -5,9 +5,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
-from jobs.engine.commit import UNCOMMITTED_HOURS, beside_others
+from jobs.engine.commit import beside_others
 from jobs.engine.compact import compact_appended, compact_closed
+from jobs.engine.table import Table
+from jobs.engine.vacuum import delete_old_files
 from jobs.judged import ARRIVAL_DATE
 from jobs.settings import Settings
 from jobs.tables import marts, tables
@@ -26,31 +29,36 @@ class Maintained:
     files_after: int
     deleted: int
     """Files of earlier versions, from the store."""
+    error: str = ""
+    """Why it stayed as it was, in part or as a whole."""
 
 
 def maintain(contracts: Collection[Contract], settings: Settings) -> Iterator[Maintained]:
-    """Maintain every table there is, one after the other.
-
-    Raises:
-        CommitFailedError: twenty times in a row, another application committed to a table first.
-    """
+    """Maintain every table there is, one after the other, whatever becomes of the one before."""
     windows = {mart.table.name: mart.window for mart in marts()}
     closed = dt.datetime.now(dt.UTC) - max(c.watermark_delay for c in contracts) - AFTER_THE_WATERMARK
     for name, table in tables(tuple(contracts)).items():
         url = table.url(settings.lake_url)
         if not DeltaTable.is_deltatable(url):
             continue
-        before = _files(url)
-        if ARRIVAL_DATE in table.partition_by and settings.retention_days:
-            _drop_before(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=settings.retention_days), url)
-        if table.name in windows:
-            compact_closed(table, windows[table.name], closed, settings.lake_url)
-        else:
-            compact_appended(table, settings.lake_url)
-        deleted = DeltaTable(url).vacuum(
-            retention_hours=UNCOMMITTED_HOURS, enforce_retention_duration=False, dry_run=False, full=True
-        )
-        yield Maintained(name, before, _files(url), len(deleted))
+        before, deleted, error = _files(url), 0, ""
+        try:
+            _compact(table, windows.get(table.name), closed, settings)
+            deleted = delete_old_files(url)
+        except (DeltaError, OSError) as reason:
+            error = str(reason)
+        yield Maintained(name, before, _files(url), deleted, error)
+
+
+def _compact(table: Table, window: str | None, closed: dt.datetime, settings: Settings) -> None:
+    """Drop what is past its retention, and put small files together."""
+    if ARRIVAL_DATE in table.partition_by and settings.retention_days:
+        today = dt.datetime.now(dt.UTC).date()
+        _drop_before(today - dt.timedelta(days=settings.retention_days), table.url(settings.lake_url))
+    if window:
+        compact_closed(table, window, closed, settings.lake_url)
+    else:
+        compact_appended(table, settings.lake_url)
 
 
 @beside_others

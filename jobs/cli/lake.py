@@ -97,10 +97,16 @@ def maintain(
         repeat([sys.executable, "-m", "jobs.cli", "maintain"], minutes=every)
     from jobs.maintain import maintain
 
+    failed = 0
     for done in maintain(load_contracts(), settings()):
+        if done.error:
+            failed += 1
+            typer.echo(f"error: {done.table}: {done.error}", err=True)
         if done.files_before != done.files_after or done.deleted:
             files = f"{counted(done.files_before, 'file')} became {done.files_after:,}"
             typer.echo(f"{done.table}: {files}, {counted(done.deleted, 'old file')} deleted")
+    if failed:
+        raise typer.Exit(1)
 
 
 def refresh(

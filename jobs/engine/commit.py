@@ -22,9 +22,6 @@ from jobs.engine.table import Table
 CLEAN_UP_EVERY = 500
 """Batches between two clean-ups of a table's log, each of which lists the whole of it."""
 
-UNCOMMITTED_HOURS = 1
-"""A younger file that no version names may belong to a commit that is under way."""
-
 beside_others = retry(
     retry=retry_if_exception_type(CommitFailedError),
     wait=wait_random_exponential(multiplier=0.02, max=1),

@@ -1,5 +1,9 @@
 import datetime as dt
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 import pytest
@@ -53,7 +57,7 @@ def test_small_files_are_put_together_and_old_ones_deleted(settings: Settings, m
     done = run(settings)["bronze.events"]
 
     assert (done.files_before, done.files_after, done.deleted) == (FEW + 2, 1, 0)
-    monkeypatch.setattr("jobs.maintain.UNCOMMITTED_HOURS", 0)
+    monkeypatch.setattr("jobs.engine.vacuum.UNCOMMITTED_HOURS", 0)
     assert run(settings)["bronze.events"].deleted == FEW + 2
     assert sorted(DeltaTable(url).to_pyarrow_table()["offset"].to_pylist()) == list(range(FEW + 2))
     # The job goes on, and knows what it has written.
@@ -94,6 +98,42 @@ def test_closed_windows_are_put_together_while_the_open_ones_change(settings: Se
     rows = DeltaTable(PULSE_BY_SECOND.table.url(settings.lake_url)).to_pyarrow_table()
     assert rows.num_rows == (FEW + 1) * CLOSED_AT_LEAST + 1
     assert max(zip(rows["second"].to_pylist(), rows["events"].to_pylist(), strict=True)) == (NOW, 3)
+
+
+def test_old_files_of_a_busy_mart_are_deleted(settings: Settings) -> None:
+    writer, table = MartWriter(PULSE_BY_SECOND, settings.lake_url), Path(PULSE_BY_SECOND.table.url(settings.lake_url))
+    stopped = Event()
+
+    def write() -> None:
+        for batch in count():
+            upsert(writer, batch, NOW - dt.timedelta(minutes=10), pulse(NOW))
+            if stopped.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        try:
+            for turn in range(5):
+                old = table / f"{turn}.parquet"
+                old.touch()
+                os.utime(old, times=(0, 0))
+                done = run(settings)["gold.marketplace_pulse_by_second"]
+                assert (done.deleted, done.error) == (1, "")
+        finally:
+            stopped.set()
+        writing.result()
+
+
+def test_a_table_that_cannot_be_maintained_does_not_keep_others_from_it(settings: Settings) -> None:
+    append_records(settings, days_ago=0, count=FEW + 2)
+    upsert(MartWriter(PULSE_BY_SECOND, settings.lake_url), 0, NOW, pulse(NOW))
+    for file in Path(EVENTS.url(settings.lake_url)).rglob("*.parquet"):
+        file.write_bytes(b"no Parquet")
+
+    done = run(settings)
+
+    assert "Parquet" in done["bronze.events"].error
+    assert done["gold.marketplace_pulse_by_second"].error == ""
 
 
 def test_tables_without_rows_stay_as_they_are(settings: Settings) -> None:
