@@ -1,4 +1,4 @@
-"""``python -m stack.background COMMAND...``: become a command that works while nobody waits for the processors.
+"""``python -m stack.background NICE COMMAND...``: become a command that works while nobody waits for the processors.
 
 Linux divides the processors between sessions before it looks at the nice values inside each (autogroups, man 7 sched).
 The whole system is one session under supervisord and a user's browser is another: only in a session of its own, with a
@@ -9,22 +9,24 @@ import os
 import sys
 from pathlib import Path
 
-NICE = 10
+STREAM = 10
 """A tenth of what others get, where they want it; everything where they do not."""
+SCHEDULED = 19
+"""A seventh of what the stream gets."""
 
 AUTOGROUP = Path("/proc/self/autogroup")
 
 
-def yield_to_others() -> None:
-    """Give this process, and what it starts, a session of its own with a low share of the processors."""
+def yield_to_others(nice: int) -> None:
+    """Give this process, and what it starts, a session of its own with the share of the processors of a nice value."""
     # A leader of a process group, which supervisord makes of each program, cannot open a session.
     os.setpgid(0, os.getpgid(os.getppid()))
     os.setsid()
-    os.nice(NICE)
+    os.nice(nice)
     if AUTOGROUP.exists():
-        AUTOGROUP.write_text(str(NICE))
+        AUTOGROUP.write_text(str(nice))
 
 
 if __name__ == "__main__":
-    yield_to_others()
-    os.execvp(sys.argv[1], sys.argv[1:])
+    yield_to_others(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])
