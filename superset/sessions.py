@@ -18,12 +18,16 @@ def _renew(app: Flask, **_: Any) -> None:
     app.session_interface.regenerate(session)
 
 
+def prolong(app: Flask, session_id: str, store: Any) -> Any:
+    """Let a session last for another while from now on, by a store or its pipeline; one that has ended stays so."""
+    return store.expire(f"{app.config['SESSION_KEY_PREFIX']}{session_id}", app.permanent_session_lifetime)
+
+
 def _prolong(response: Response) -> Response:
     """Count from the last request.
 
     Not by ``SESSION_REFRESH_EACH_REQUEST``, which writes what was read when the request began: a dashboard's last
     question would bring back the session of who has logged out meanwhile.
     """
-    store, prefix = current_app.config["SESSION_REDIS"], current_app.config["SESSION_KEY_PREFIX"]
-    store.expire(f"{prefix}{session.sid}", current_app.permanent_session_lifetime)
+    prolong(current_app, session.sid, current_app.config["SESSION_REDIS"])
     return response

@@ -124,8 +124,8 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
     import sql_expressions  # noqa: F401
 
     phone_layout.install(app)
-    shared_answers.install(app, Redis.from_url(f"{REDIS_URL}/1"))
     sessions.install(app)
+    shared_answers.install(app, SESSION_REDIS)
     embedding.frame_in(PORTALS, TALISMAN_CONFIG["content_security_policy"])
     # Before Superset's own: pages with a viewport.
     app.jinja_loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent / "templates"), app.jinja_loader])
@@ -188,7 +188,7 @@ CUSTOM_SECURITY_MANAGER = rights.SecurityManager
 PERMANENT_SESSION_LIFETIME = 12 * 60 * 60
 SESSION_SERVER_SIDE = True
 SESSION_TYPE = "redis"
-SESSION_REDIS = Redis.from_url(f"{REDIS_URL}/3")
+SESSION_REDIS = Redis.from_url(f"{REDIS_URL}/1")
 SESSION_KEY_PREFIX = "superset_session_"
 SESSION_PERMANENT = False  # the cookie ends with the browser
 SESSION_REFRESH_EACH_REQUEST = False
