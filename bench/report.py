@@ -281,9 +281,10 @@ def _screen(result: Result | None) -> str:
         "warm load, from the list of dashboards": result["warm_load"],
         "reload of the page": result["reload"],
         "event to screen": result["event_to_screen"],
-        f"warm load, {result['others']} others looking": result["warm_load_beside_others"],
-        f"event to screen, {result['others']} others looking": result["event_to_screen_beside_others"],
     }
+    if others := result.get("others"):
+        rows[f"warm load, {others} others looking"] = result["warm_load_beside_others"]
+        rows[f"event to screen, {others} others looking"] = result["event_to_screen_beside_others"]
     lines = [_row("", ["runs", "best", "median", "p95"]), _row("---", ["---:"] * 4)]
     for name, seconds in rows.items():
         figures = (min(seconds), statistics.median(seconds), float(np.quantile(seconds, 0.95, method="inverted_cdf")))
