@@ -102,7 +102,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def views(system: System) -> None:
     """The system's views have rows, some minutes after it started."""
     lake, shown = system.lake, [view.name for view in all_views() if view.layer == "gold"]
-    eventually(lambda: all(lake.count(f"gold/{name}") > 0 for name in shown), what="views are computed", seconds=600)
+    eventually(lambda: all(lake.count(f"gold/{name}") > 0 for name in shown), what="views are computed", seconds=900)
     # Superset keeps its answers for two minutes, those without rows too.
     with dashboard.session(system.settings) as session:
 
