@@ -50,13 +50,12 @@ WARM_UP = 30.0
 class Seen:
     """What a user met.
 
-    ``seconds`` has how long each answer took; ``cached`` counts those that were there already, and ``late_seconds`` has
-    how much longer than its time each of these was kept; ``errors`` has what was no answer.
+    ``seconds`` has how long each answer took; ``late_seconds`` has, for those that were there already, how long after
+    their time they were shown; ``errors`` has what was no answer.
     """
 
     seconds: list[float] = field(default_factory=list)
     late_seconds: list[float] = field(default_factory=list)
-    cached: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -74,7 +73,7 @@ def _query(settings: Settings, session: requests.Session, chart: int, board: int
     return query
 
 
-def visitor(settings: Settings, login: requests.Session) -> HTTPConnectionPool:
+def _visitor(settings: Settings, login: requests.Session) -> HTTPConnectionPool:
     """A connection of one user, by urllib3, which takes less of the processors that it shares with the system."""
     address = urlsplit(dashboard.api(settings, ""))
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in login.cookies)
@@ -91,9 +90,8 @@ def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[
     def look(number: int) -> Seen:
         # Each dashboard is seen in each role.
         queries = boards[number // len(ROLES) % len(LIVE)]
-        return _look(
-            settings, visitor(settings, logins[number]), queries, begin + REFRESH * number / len(logins), ended
-        )
+        first = begin + REFRESH * number / len(logins)
+        return _look(settings, _visitor(settings, logins[number]), queries, first, ended)
 
     with ThreadPoolExecutor(len(logins)) as threads:
         try:
@@ -129,7 +127,6 @@ def _ask(user: HTTPConnectionPool, path: str, query: bytes, seen: Seen) -> None:
         return
     seen.seconds.append(time.monotonic() - began)
     if stored := CACHE_STATUS.fullmatch(answer.headers.get("Cache-Status", "")):
-        seen.cached += 1
         seen.late_seconds.append(float(stored["late"] or 0))
 
 
@@ -161,6 +158,7 @@ def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]
         watched = ages(settings, minutes * 60)
     seen = [user.result() for user in found]
     seconds = [second for user in seen for second in user.seconds]
+    late = [second for user in seen for second in user.late_seconds]
     errors = [error for user in seen for error in user.errors]
     return {
         "users": users,
@@ -168,8 +166,8 @@ def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]
         "answers": len(seconds),
         "answers_per_second": len(seconds) / (minutes * 60),
         "seconds": _quantiles(seconds),
-        "late_seconds": _quantiles([late for user in seen for late in user.late_seconds]),
-        "cache_hit_rate": sum(user.cached for user in seen) / len(seconds),
+        "late_seconds": _quantiles(late),
+        "cache_hit_rate": len(late) / len(seconds),
         "errors": len(errors),
         "first_errors": errors[:3],
         "freshness": {name: _quantiles(found) for name, found in (("alone", alone), ("with_users", watched))},

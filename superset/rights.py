@@ -8,7 +8,6 @@ from superset.security import SupersetSecurityManager
 
 SECONDS = 5
 """How long a right that was taken away may still hold."""
-REMEMBERED = 10_000
 
 
 def period() -> int:
@@ -20,7 +19,7 @@ class SecurityManager(SupersetSecurityManager):
     """Superset's, which asks for each right of a set of roles once in a period."""
 
     def __init__(self, appbuilder: Any) -> None:
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._exists)
+        self._remembered = lru_cache(maxsize=10_000)(self._exists)
         super().__init__(appbuilder)
 
     def exist_permission_on_roles(self, view_name: str, permission_name: str, role_ids: list[int]) -> bool:

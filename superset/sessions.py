@@ -13,14 +13,14 @@ def install(app: Flask) -> None:
     app.after_request(_prolong)
 
 
-def _renew(app: Flask, **_: Any) -> None:
-    """Who gave somebody a cookie before the login would know theirs."""
-    app.session_interface.regenerate(session)
-
-
 def prolong(app: Flask, session_id: str, store: Any) -> Any:
     """Let a session last for another while from now on, by a store or its pipeline; one that has ended stays so."""
     return store.expire(f"{app.config['SESSION_KEY_PREFIX']}{session_id}", app.permanent_session_lifetime)
+
+
+def _renew(app: Flask, **_: Any) -> None:
+    """Who gave somebody a cookie before the login would know theirs."""
+    app.session_interface.regenerate(session)
 
 
 def _prolong(response: Response) -> Response:

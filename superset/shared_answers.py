@@ -11,8 +11,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -38,7 +39,6 @@ STALE_SECONDS = 15.0
 """How long an answer may be shown beyond its time, while a new one is being made."""
 MAKING_SECONDS = 10.0
 """How long others count on whoever said that they make an answer."""
-HEADERS = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"), ("Vary", "Cookie")]
 LARGEST = 2**16
 """Bytes of a question that is looked at; a dashboard's have a tenth of it."""
 CROWD = 3
@@ -47,14 +47,17 @@ answer's time waits for a new one, as the only viewer of a dashboard does whenev
 REST = 4
 """After making an answer, how many times its processor time to wait before the next one, so that a process spends no
 more than a fifth of its time with those that nobody waits for; the stream needs the rest."""
-MAKING = "sluice.making"
-"""The WSGI variable of a request that nobody waits for: what it makes."""
+PENDING = "sluice.pending"
+"""The WSGI variable of a request that nobody waits for: the answer that it makes."""
 
 log = logging.getLogger(__name__)
 
 
+Roles = tuple[int, ...]
+
+
 @dataclass(frozen=True)
-class Seen:
+class Access:
     """What decides about the rows of a dataset that a set of roles sees, and how long Superset keeps its data."""
 
     is_shared: bool
@@ -63,48 +66,54 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Making:
+class Pending:
     """An answer that is being made: its key, the key that says so, and since when, by ``time.monotonic``."""
 
     key: str
     mark: str
     dataset: int
-    seen: Seen
+    access: Access
     since: float
 
 
 class Viewers:
-    """Who asks for answers, in this period and in the one before, and what they may see; by session."""
+    """Who asks in this period and what they may see; both are asked for once in a period."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._period = 0
-        self._before: set[str] = set()
-        self._now: set[str] = set()
-        self._seen: dict[tuple[str, int], Seen] = {}
+        self._before = 0
+        self._roles: dict[str, Roles] = {}
+        self._access: dict[tuple[Roles, int], Access] = {}
 
-    def are_many(self, viewer: str) -> bool:
-        """Whether there are many, this one included."""
+    def are_many(self) -> bool:
+        """Whether there are many, in this period or in the one before."""
+        with self._current():
+            return max(len(self._roles), self._before) > CROWD
+
+    def roles(self, session_id: str) -> Roles | None:
+        """The roles of a session's user, if they are known in this period."""
+        with self._current():
+            return self._roles.get(session_id)
+
+    def access(self, roles: Roles | None, dataset: int) -> Access | None:
+        """What these roles may see of a dataset, if that is known in this period."""
+        with self._current():
+            return None if roles is None else self._access.get((roles, dataset))
+
+    def remember(self, session_id: str, roles: Roles, dataset: int, access: Access) -> None:
+        """Keep what was found out, for this period."""
+        with self._current():
+            self._roles[session_id] = roles
+            self._access[roles, dataset] = access
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
         with self._lock:
-            self._turn(rights.period())
-            self._now.add(viewer)
-            return max(len(self._now), len(self._before)) > CROWD
-
-    def recall(self, viewer: str, dataset: int) -> Seen | None:
-        """What one may see of a dataset, if that was found out in this period."""
-        with self._lock:
-            self._turn(rights.period())
-            return self._seen.get((viewer, dataset))
-
-    def remember(self, viewer: str, dataset: int, seen: Seen) -> None:
-        """Keep what one may see of a dataset, for this period."""
-        with self._lock:
-            self._seen[viewer, dataset] = seen
-
-    def _turn(self, period: int) -> None:
-        if period > self._period:
-            self._before, self._now = self._now if period == self._period + 1 else set(), set()
-            self._period, self._seen = period, {}
+            if (period := rights.period()) > self._period:
+                self._before = len(self._roles) if period == self._period + 1 else 0
+                self._period, self._roles, self._access = period, {}, {}
+            yield
 
 
 class SharedAnswers:
@@ -124,19 +133,17 @@ class SharedAnswers:
         if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == PATH and 0 < size < LARGEST:
             body = environ["wsgi.input"].read(size)
             environ["wsgi.input"] = BytesIO(body)
-            viewer = parse_cookie(environ).get(self._app.config["SESSION_COOKIE_NAME"], "")
+            session_id = parse_cookie(environ).get(self._app.config["SESSION_COOKIE_NAME"], "")
             dataset = _dataset(body)
-            seen = self._viewers.recall(viewer, dataset) if dataset is not None else None
-            if seen and (found := self._find(viewer, seen, environ, body)):
-                kept, status = found
-                start_response("200 OK", [*HEADERS, ("Content-Length", str(len(kept))), (STATUS, status)])
-                return [kept]
+            access = self._viewers.access(self._viewers.roles(session_id), dataset) if dataset is not None else None
+            if access and (found := self._look_up(session_id, dataset, access, environ, body)):
+                return found(environ, start_response)
         return self._next(environ, start_response)
 
     def answer(self) -> Response | None:
         """Before a request: the answer that somebody else got, if it is good enough."""
-        if making := request.environ.get(MAKING):
-            g.making = making
+        if pending := request.environ.get(PENDING):
+            g.pending = pending
             return None
         if request.method != "POST" or request.path != PATH or "_user_id" not in session:
             return None
@@ -144,78 +151,80 @@ class SharedAnswers:
         dataset = _dataset(body)
         if dataset is None:
             return None
-        seen = _seen(_roles(session.sid, session["_user_id"], rights.period()), dataset, rights.period())
-        self._viewers.remember(session.sid, dataset, seen)
-        if not seen.is_shared:
+        roles = self._viewers.roles(session.sid) or _roles()
+        access = self._viewers.access(roles, dataset) or _access(roles, dataset)
+        self._viewers.remember(session.sid, roles, dataset, access)
+        if found := self._look_up(session.sid, dataset, access, request.environ, body):
+            return found
+        if not access.is_shared:
             return None
-        if found := self._find(session.sid, seen, request.environ, body):
-            return _response(*found)
-        key = _key(seen, body)
-        making = Making(key, f"{key}_making", dataset, seen, time.monotonic())
-        if self._is_first(making):
-            g.making = making
-        elif made := self._wait(making):
+        key = _key(access, body)
+        pending = Pending(key, f"{key}_making", dataset, access, time.monotonic())
+        if self._is_first(pending):
+            g.pending = pending
+        elif made := self._wait(pending):
             return _response(made, WAITED)
         return None
 
-    def _find(self, viewer: str, seen: Seen, environ: dict[str, Any], body: bytes) -> tuple[bytes, str] | None:
-        """An answer that is there, with its status, if the viewer's session is still there, too."""
-        is_crowd = self._viewers.are_many(viewer)
-        if not seen.is_shared:
+    def _look_up(
+        self, session_id: str, dataset: int, access: Access, environ: dict[str, Any], body: bytes
+    ) -> Response | None:
+        """An answer that is there, if the session is still there, too."""
+        if not access.is_shared:
             return None
-        key, questions = _key(seen, body), self._store.pipeline(transaction=False)
+        key, questions = _key(access, body), self._store.pipeline(transaction=False)
         questions.get(key).pttl(key)
-        kept, milliseconds, is_logged_in = sessions.prolong(self._app, viewer, questions).execute()
+        kept, milliseconds, is_logged_in = sessions.prolong(self._app, session_id, questions).execute()
         if not kept or not is_logged_in:
             return None
         fresh_seconds = milliseconds / 1000 - STALE_SECONDS
         if fresh_seconds >= 0:
-            return kept, HIT
-        if not is_crowd:
+            return _response(kept, HIT)
+        if not self._viewers.are_many():
             return None
-        making = Making(key, f"{key}_queued", _dataset(body) or 0, seen, time.monotonic())
-        if self._is_first(making):
-            self._background.submit(self._make, making, _copy(environ), body)
-        return kept, f"{HIT}; ttl={fresh_seconds:.0f}"
+        pending = Pending(key, f"{key}_queued", dataset, access, time.monotonic())
+        if self._is_first(pending):
+            self._background.submit(self._revalidate, pending, _copy(environ), body)
+        return _response(kept, f"{HIT}; ttl={fresh_seconds:.0f}")
 
     def keep(self, response: Response) -> Response:
         """After a request: leave the answer for others."""
-        making: Making | None = g.get("making")
-        if making is None:
+        pending: Pending | None = g.get("pending")
+        if pending is None:
             return response
-        if response.status_code == HTTPStatus.OK and _row_rules(making.dataset) == making.seen.row_rules:
-            fresh_until = making.since + min(making.seen.kept_seconds, SHARED_SECONDS)
+        if response.status_code == HTTPStatus.OK and _row_rules(pending.dataset) == pending.access.row_rules:
+            fresh_until = pending.since + min(pending.access.kept_seconds, SHARED_SECONDS)
             left = fresh_until - time.monotonic() + STALE_SECONDS
-            self._store.set(making.key, response.get_data(), px=max(1, int(1000 * left)))
+            self._store.set(pending.key, response.get_data(), px=max(1, int(1000 * left)))
         else:
-            self._store.delete(making.key)
-        self._store.delete(making.mark)
+            self._store.delete(pending.key)
+        self._store.delete(pending.mark)
         return response
 
-    def _is_first(self, making: Making) -> bool:
-        return bool(self._store.set(making.mark, b"", px=int(1000 * MAKING_SECONDS), nx=True))
+    def _is_first(self, pending: Pending) -> bool:
+        return bool(self._store.set(pending.mark, b"", px=int(1000 * MAKING_SECONDS), nx=True))
 
-    def _wait(self, making: Making) -> bytes | None:
+    def _wait(self, pending: Pending) -> bytes | None:
         """The answer that somebody else is making, if it is one for all."""
-        while time.monotonic() < making.since + MAKING_SECONDS:
-            if not self._store.exists(making.mark):
-                return self._store.get(making.key)
+        while time.monotonic() < pending.since + MAKING_SECONDS:
+            if not self._store.exists(pending.mark):
+                return self._store.get(pending.key)
             time.sleep(0.02)
         return None
 
-    def _make(self, making: Making, environ: dict[str, Any], body: bytes) -> None:
+    def _revalidate(self, pending: Pending, environ: dict[str, Any], body: bytes) -> None:
         """Ask again what a user asked, with that user's rights; and rest."""
-        if time.monotonic() > making.since + MAKING_SECONDS:
+        if time.monotonic() > pending.since + MAKING_SECONDS:
             return  # somebody asks anew, if anybody is still there
         began = time.thread_time()
         question = json.loads(body)
         # What Superset keeps for long, `cache_warm_up.py` makes anew.
-        question["force"] = making.seen.kept_seconds <= SHARED_SECONDS
+        question["force"] = pending.access.kept_seconds <= SHARED_SECONDS
         # Superset would read the chart and who may see it, only to know how long it is kept.
         if isinstance(question.get("form_data"), dict):
             question["form_data"].pop("slice_id", None)
         body = json.dumps(question).encode()
-        again = environ | {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body), MAKING: making}
+        again = environ | {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body), PENDING: pending}
         try:
             with self._app.request_context(again):
                 self._app.full_dispatch_request()
@@ -248,19 +257,17 @@ def _dataset(body: bytes) -> int | None:
     return None
 
 
-@lru_cache(maxsize=rights.REMEMBERED)
-def _roles(viewer: str, user: str, period: int) -> tuple[int, ...]:
-    """The roles of who asks, asked for once in a period."""
+def _roles() -> Roles:
+    """The roles of the session's user."""
     from superset import security_manager as security
 
-    if current_user.get_id() != user:
+    if current_user.get_id() != session["_user_id"]:
         return ()
     return tuple(sorted(role.id for role in security.get_user_roles(current_user)))
 
 
-@lru_cache(maxsize=rights.REMEMBERED)
-def _seen(roles: tuple[int, ...], dataset: int, period: int) -> Seen:
-    """What who asks, and all who have the same roles, may see of a dataset; asked for once in a period."""
+def _access(roles: Roles, dataset: int) -> Access:
+    """What who asks, and all who have the same roles, may see of a dataset."""
     from superset.connectors.sqla.models import SqlaTable
 
     from superset import db
@@ -270,10 +277,10 @@ def _seen(roles: tuple[int, ...], dataset: int, period: int) -> Seen:
     table = db.session.get(SqlaTable, dataset)
     # For a virtual dataset, the rules of other tables hold as well.
     if not roles or table is None or table.is_virtual:
-        return Seen(is_shared=False)
+        return Access(is_shared=False)
     may_see = security.can_access_schema(table) and security.can_access("can_read", "Chart")
     seconds = table.cache_timeout or current_app.config["DATA_CACHE_CONFIG"]["CACHE_DEFAULT_TIMEOUT"]
-    return Seen(may_see and seconds > 0, _row_rules(dataset), seconds)
+    return Access(may_see and seconds > 0, _row_rules(dataset), seconds)
 
 
 def _row_rules(dataset: int) -> tuple[str, ...]:
@@ -286,12 +293,14 @@ def _row_rules(dataset: int) -> tuple[str, ...]:
     return tuple(security.get_rls_cache_key(db.session.get(SqlaTable, dataset)))
 
 
-def _key(seen: Seen, body: bytes) -> str:
-    return f"superset_answer_{hashlib.sha256(repr(seen.row_rules).encode() + body).hexdigest()}"
+def _key(access: Access, body: bytes) -> str:
+    return f"superset_answer_{hashlib.sha256(repr(access.row_rules).encode() + body).hexdigest()}"
 
 
 def _response(kept: bytes, status: str) -> Response:
-    return Response(kept, mimetype="application/json", headers={STATUS: status})
+    # Not all of them pass Talisman, which sets the second.
+    headers = {STATUS: status, "X-Content-Type-Options": "nosniff", "Vary": "Cookie"}
+    return Response(kept, mimetype="application/json", headers=headers)
 
 
 def _copy(environ: dict[str, Any]) -> dict[str, Any]:
