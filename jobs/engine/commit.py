@@ -1,26 +1,23 @@
-"""Commit a micro-batch to a Delta table exactly once, by delta-rs when it is small and by Spark when it is large.
+"""Commit a micro-batch to a Delta table exactly once, from memory when it is small and by Spark when it is large.
 
 Every commit carries a ``txn`` action with the batch's id, so that a batch that runs again skips the tables that have it
 already. Both writers follow the same protocol and recognise each other's commits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
+from jobs.engine.log import Action, Log
 from jobs.engine.table import Table
-
-CLEAN_UP_EVERY = 500
-"""Batches between two clean-ups of a table's log, each of which lists the whole of it."""
 
 beside_others = retry(
     retry=retry_if_exception_type(CommitFailedError),
@@ -39,49 +36,33 @@ def collect_if_few(frame: DataFrame, *, count: int, few: int) -> Rows:
     return frame.toArrow() if count <= few else frame
 
 
-def has_batch(table: DeltaTable, name: str, batch: Batch) -> bool:
-    """Whether the table of this name has the batch, or a later one of its query, already."""
-    version = table.transaction_version(batch.application(name))
-    return version is not None and version >= batch.id
-
-
-def transaction(table: str, *batches: Batch) -> CommitProperties:
-    """The properties that mark a delta-rs commit to a table as that of these batches."""
-    return CommitProperties(app_transactions=[Transaction(batch.application(table), batch.id) for batch in batches])
-
-
-def housekeeping(*batches: Batch) -> PostCommitHookProperties:
-    """What a delta-rs commit does beside: a checkpoint when one is due, and now and then the log's clean-up."""
-    return PostCommitHookProperties(cleanup_expired_logs=any(batch.id % CLEAN_UP_EVERY == 0 for batch in batches))
-
-
 class Appender:
     """Appends micro-batches to one table."""
 
     def __init__(self, table: Table, lake: str) -> None:
         self._table = table
-        self._delta = table.create(lake)
+        self._log = Log(table, lake)
         self._files = data_file.storage(table.url(lake))
-        self._schema = pa.schema(self._delta.schema().to_arrow())
+        self._schema = self._log.schema
 
     def append(self, rows: Rows, batch: Batch) -> None:
         """Append rows unless the table has the batch already; columns that they lack are null."""
-        self._delta.update_incremental()
-        if has_batch(self._delta, self._table.name, batch):
+        if self._log.has(batch):
             return
         if isinstance(rows, pa.Table):
-            self._delta.create_write_transaction(
-                [data_file.write(part, self._files, values) for values, part in self._partitions(rows)],
-                mode="append",
-                schema=self._delta.schema(),
-                partition_by=list(self._table.partition_by),
-                commit_properties=transaction(self._table.name, batch),
-                post_commithook_properties=housekeeping(batch),
-            )
+            added = [data_file.write(part, self._files, values) for values, part in self._partitions(rows)]
+            self._commit(added, batch)
         else:
             writer = rows.write.format("delta").mode("append")
             writer = writer.option("txnAppId", batch.application(self._table.name)).option("txnVersion", batch.id)
-            writer.save(self._delta.table_uri)
+            writer.save(self._log.url)
+            self._log.forget()
+
+    @beside_others
+    def _commit(self, added: Sequence[Action], batch: Batch) -> None:
+        """Commit files, which do not depend on what others commit."""
+        if not self._log.has(batch):
+            self._log.commit(added, batch)
 
     def _partitions(self, rows: pa.Table) -> Iterator[tuple[dict[str, str], pa.Table]]:
         """The rows of each partition, without the partition columns, which Delta keeps in the log."""

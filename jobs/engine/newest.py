@@ -2,12 +2,12 @@
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows, beside_others, has_batch, housekeeping, transaction
+from jobs.engine.commit import Rows, beside_others
+from jobs.engine.log import Log
 from jobs.marts.snapshot import UPDATED_AT, Snapshot
 
 
@@ -16,9 +16,9 @@ class SnapshotWriter:
 
     def __init__(self, snapshot: Snapshot, lake: str) -> None:
         self.mart = snapshot
-        self._table = snapshot.table.create(lake)
+        self._log = Log(snapshot.table, lake)
         self._storage = data_file.storage(snapshot.table.url(lake))
-        self._schema = pa.schema(DeltaTable(snapshot.table.url(lake)).schema().to_arrow())
+        self._schema = self._log.schema
         self._held: tuple[int, list[str], pa.Table] | None = None
 
     @beside_others
@@ -32,8 +32,7 @@ class SnapshotWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        self._table.update_incremental()
-        if has_batch(self._table, self.mart.name, batch):
+        if self._log.has(batch):
             return
         found = partial.toArrow() if isinstance(partial, DataFrame) else partial
         if not found.num_rows:
@@ -41,23 +40,15 @@ class SnapshotWriter:
         files, rows = self._hold()
         merged = newest(self.mart, pa.concat_tables([rows, found.select(self._schema.names).cast(self._schema)]))
         added = data_file.write(merged, self._storage)
-        self._table.create_write_transaction(
-            [*map(data_file.remove, files), added],
-            mode="append",
-            schema=self._table.schema(),
-            commit_properties=transaction(self.mart.name, batch),
-            post_commithook_properties=housekeeping(batch),
-        )
-        # The next batch sees whether this is so; if somebody else has committed too, it is not, and the rows are read.
-        self._held = (self._table.version() + 1, [added.path], merged)
+        version = self._log.commit([*map(data_file.remove, files), added], batch)
+        self._held = (version, [added.path], merged)
 
     def _hold(self) -> tuple[list[str], pa.Table]:
         """The files of the table and their rows."""
-        version = self._table.version()
-        if self._held is None or self._held[0] != version:
-            files = pa.table(self._table.get_add_actions(flatten=True))["path"].to_pylist()
+        if self._held is None or self._held[0] != self._log.version:
+            files = pa.table(self._log.snapshot().get_add_actions(flatten=True))["path"].to_pylist()
             parts = [pq.read_table(path, filesystem=self._storage, schema=self._schema) for path in files]
-            self._held = (version, files, pa.concat_tables([self._schema.empty_table(), *parts]))
+            self._held = (self._log.version, files, pa.concat_tables([self._schema.empty_table(), *parts]))
         return self._held[1], self._held[2]
 
 

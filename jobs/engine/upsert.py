@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from delta.tables import DeltaTable as SparkDeltaTable
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows, beside_others, has_batch, housekeeping, transaction
+from jobs.engine.commit import Rows, beside_others
+from jobs.engine.log import Log
 from jobs.marts.mart import Mart
 
 CLOSED_AT_LEAST = 1_000
@@ -53,9 +53,9 @@ class MartWriter:
 
     def __init__(self, mart: Mart, lake: str) -> None:
         self.mart = mart
-        self._table = mart.table.create(lake)
+        self._log = Log(mart.table, lake)
         self._storage = data_file.storage(mart.table.url(lake))
-        self._schema = pa.schema(DeltaTable(mart.table.url(lake)).schema().to_arrow())
+        self._schema = self._log.schema
         self._open: OpenWindows | None = None
 
     @beside_others
@@ -69,13 +69,12 @@ class MartWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        self._table.update_incremental()
-        if has_batch(self._table, self.mart.name, batch):
+        if self._log.has(batch):
             return
         if isinstance(partial, DataFrame):
             self._merge_by_spark(partial, batch)
         else:
-            self._merge_by_delta_rs([(partial, batch)])
+            self._merge_in_memory([(partial, batch)])
 
     @beside_others
     def upsert_together(self, parts: Sequence[Part]) -> None:
@@ -87,10 +86,9 @@ class MartWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        self._table.update_incremental()
-        self._merge_by_delta_rs([part for part in parts if not has_batch(self._table, self.mart.name, part[1])])
+        self._merge_in_memory([part for part in parts if not self._log.has(part[1])])
 
-    def _merge_by_delta_rs(self, parts: Sequence[Part]) -> None:
+    def _merge_in_memory(self, parts: Sequence[Part]) -> None:
         tables = [rows.select(self._schema.names).cast(self._schema) for rows, _ in parts]
         partial = pa.concat_tables([self._schema.empty_table(), *tables])
         if not partial.num_rows:
@@ -102,22 +100,15 @@ class MartWriter:
         rows = merge(self.mart, held.rows, partial)
         open_rows, closed_rows = self._split(rows, closed_until)
         added = [data_file.write(part, self._storage) for part in (open_rows, closed_rows) if part.num_rows]
-        self._table.create_write_transaction(
-            [*(data_file.remove(path) for path in held.files), *added],
-            mode="append",
-            schema=self._table.schema(),
-            commit_properties=transaction(self.mart.name, *batches),
-            post_commithook_properties=housekeeping(*batches),
-        )
+        version = self._log.commit([*map(data_file.remove, held.files), *added], *batches)
         since = closed_until + dt.timedelta(microseconds=1) if closed_rows.num_rows else held.since
         files = [added[0].path] if open_rows.num_rows else []
-        # The next batch sees whether this is so; if somebody else has committed too, it is not, and the rows are read.
-        self._open = OpenWindows(self._table.version() + 1, since, files, open_rows)
+        self._open = OpenWindows(version, since, files, open_rows)
 
     def _merge_by_spark(self, partial: DataFrame, batch: Batch) -> None:
         keys = [self.mart.window, *self.mart.dimensions]
         session = partial.sparkSession
-        target = SparkDeltaTable.forPath(session, self._table.table_uri)
+        target = SparkDeltaTable.forPath(session, self._log.url)
         session.conf.set(APP_ID, batch.application(self.mart.name))
         session.conf.set(APP_VERSION, str(batch.id))
         try:
@@ -131,23 +122,23 @@ class MartWriter:
         finally:
             session.conf.unset(APP_ID)
             session.conf.unset(APP_VERSION)
+            self._log.forget()
 
     def _hold(self, since: dt.datetime) -> OpenWindows:
         """The rows from a window on; read from the table where they are not at hand, or somebody else has committed."""
-        version = self._table.version()
-        if self._open is None or self._open.version != version or self._open.since > since:
-            self._open = self._read(version, since)
+        if self._open is None or self._open.version != self._log.version or self._open.since > since:
+            self._open = self._read(since)
         return self._open
 
-    def _read(self, version: int, since: dt.datetime) -> OpenWindows:
-        actions = pa.table(self._table.get_add_actions(flatten=True))
+    def _read(self, since: dt.datetime) -> OpenWindows:
+        actions = pa.table(self._log.snapshot().get_add_actions(flatten=True))
         files = actions["path"].to_pylist()
         latest = f"max.{self.mart.window}"
         if latest in actions.column_names:
             last_windows = actions[latest].to_pylist()
             files = [path for path, last in zip(files, last_windows, strict=True) if last is None or last >= since]
         parts = [pq.read_table(path, filesystem=self._storage, schema=self._schema) for path in files]
-        return OpenWindows(version, since, files, pa.concat_tables([self._schema.empty_table(), *parts]))
+        return OpenWindows(self._log.version, since, files, pa.concat_tables([self._schema.empty_table(), *parts]))
 
     def _split(self, rows: pa.Table, closed_until: dt.datetime) -> tuple[pa.Table, pa.Table]:
         is_open = pc.greater(rows[self.mart.window], pa.scalar(closed_until, pa.timestamp("us", "UTC")))

@@ -7,7 +7,8 @@ from deltalake import DeltaTable
 from pyspark.sql.types import LongType, StructField, StructType
 
 from jobs.engine.batch import EPOCH, Batch
-from jobs.engine.commit import CLEAN_UP_EVERY, Appender
+from jobs.engine.commit import Appender
+from jobs.engine.log import CLEAN_UP_EVERY
 from jobs.engine.table import Table
 
 TABLE = Table("silver", "numbers", StructType([StructField("number", LongType())]), "", checkpoint_every=10)
