@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem
+import obstore
+from obstore.store import ObjectStore
 
+from jobs.engine.store import store
 from jobs.settings import Settings
 
 
@@ -22,19 +24,18 @@ def troubles(settings: Settings, *, within: dt.timedelta) -> Iterator[str]:
     for report in reports:
         yield from _of_report(report, within)
     for query in sorted({_query(report["job"]) for report in reports}):
-        began = micro_batch_since(f"{settings.lake_url}/_checkpoints/{query}")
+        began = micro_batch_since(store(settings.lake_url), f"_checkpoints/{query}")
         if began is not None and dt.datetime.now(dt.UTC) - began > within:
             yield f"{query} works at one micro-batch since {began:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def micro_batch_since(checkpoint: str) -> dt.datetime | None:
+def micro_batch_since(lake: ObjectStore, checkpoint: str) -> dt.datetime | None:
     """When the micro-batch began that a query works at, by its checkpoint; None while it waits for records."""
-    files, root = FileSystem.from_uri(checkpoint)
-    offsets, commits = (_newest(files, f"{root}/{folder}") for folder in ("offsets", "commits"))
-    if offsets is None or (commits is not None and int(commits.base_name) >= int(offsets.base_name)):
+    begun, committed = (written_batches(lake, f"{checkpoint}/{folder}") for folder in ("offsets", "commits"))
+    newest = max(begun, default=None)
+    if newest is None or max(committed, default=-1) >= newest:
         return None
-    modified: dt.datetime = offsets.mtime
-    return modified.astimezone(dt.UTC)
+    return begun[newest]
 
 
 def _of_report(report: dict[str, Any], within: dt.timedelta) -> Iterator[str]:
@@ -52,7 +53,8 @@ def _query(job: str) -> str:
     return job.split(".")[0]
 
 
-def _newest(files: FileSystem, folder: str) -> FileInfo | None:
-    found = files.get_file_info(FileSelector(folder, allow_not_found=True))
-    batches = [file for file in found if file.base_name.isdigit()]
-    return max(batches, key=lambda file: int(file.base_name), default=None)
+def written_batches(lake: ObjectStore, folder: str) -> dict[int, dt.datetime]:
+    """When the file of each micro-batch was written, UTC, that a folder of a checkpoint has."""
+    files = obstore.list_with_delimiter(lake, folder)["objects"]
+    named = {file["path"].rpartition("/")[2]: file["last_modified"] for file in files}
+    return {int(name): written for name, written in named.items() if name.isdigit()}

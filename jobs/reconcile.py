@@ -8,17 +8,19 @@ from functools import reduce
 from operator import and_, or_
 
 import numpy as np
+import obstore
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyarrow.fs import FileSelector, FileSystem
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructType, TimestampType
 
+from jobs.alive import written_batches
 from jobs.bronze import EVENTS
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
 from jobs.engine.identities import Flags
+from jobs.engine.store import store
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
 from jobs.engine.watermark import newest_event_time, watermark_of
@@ -114,13 +116,11 @@ def reconcile(
 
 def committed_watermark(contract: Contract, settings: Settings) -> dt.datetime | None:
     """The watermark after the last batch that ``live`` has finished: of what is older, nothing is counted any more."""
-    files, root = FileSystem.from_uri(f"{settings.lake_url}/_checkpoints/{query_name(contract.domain)}")
-    found = files.get_file_info(FileSelector(f"{root}/commits", allow_not_found=True))
-    batches = [int(file.base_name) for file in found if file.base_name.isdigit()]
+    lake, checkpoint = store(settings.lake_url), f"_checkpoints/{query_name(contract.domain)}"
+    batches = written_batches(lake, f"{checkpoint}/commits")
     if not batches:
         return None
-    with files.open_input_stream(f"{root}/offsets/{max(batches)}") as stream:
-        _, _, offsets, *_ = stream.read().splitlines()
+    _, _, offsets, *_ = obstore.get(lake, f"{checkpoint}/offsets/{max(batches)}").bytes().to_bytes().splitlines()
     ends: dict[str, int] = json.loads(offsets).get(contract.topic, {})
 
     def is_finished(rows: pa.Table) -> Flags:

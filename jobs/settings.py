@@ -17,7 +17,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(CHECKOUT / ".sluice", description="Everything that a run makes.")
     cache: Path = Field(CHECKOUT / ".sluice" / "cache", description="What can be made again: environments, jars.")
-    lake: str = Field("", description="Path or URL of the lake; default `SLUICE_HOME/lake`.")
+    lake: str = Field("", description="Path of the lake, or `s3://bucket/folder`; default `SLUICE_HOME/lake`.")
     kafka: str = Field("", description="Bootstrap servers; default `127.0.0.1:SLUICE_KAFKA_PORT`.")
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -87,6 +87,11 @@ class Settings(BaseSettings):
     def lake_url(self) -> str:
         """Root of the lake: a local path or an object store URL, without a trailing slash."""
         return (self.lake or str(self.home / "lake")).rstrip("/")
+
+    @property
+    def is_in_object_store(self) -> bool:
+        """Whether the lake is in an S3-compatible store; its keys and address are in variables ``AWS_…``."""
+        return self.lake_url.startswith("s3://")
 
     @property
     def bootstrap_servers(self) -> str:

@@ -1,21 +1,27 @@
-"""The jars of Spark's connectors and of the broker: locked by checksum, resolved from Maven once."""
+"""The jars of Spark's connectors and of the broker: locked by checksum, resolved from Maven once.
+
+One is our own, compiled by the Scala that Spark brings: how Delta commits to an object store.
+"""
 
 import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pyspark
 
-from jobs.settings import settings
+from jobs.engine.session import OBJECT_STORE
+from jobs.settings import Settings, settings
 from stack import java
 from stack.environments import LOCKS, exclusive
 from stack.exceptions import StackError
+
+LOG_STORE = Path(__file__).parents[1] / "jobs" / "engine" / "ConditionalLogStore.scala"
 
 
 @dataclass(frozen=True)
@@ -54,24 +60,52 @@ def unfit(directory: Path, jars: Iterable[Jar]) -> list[Jar]:
     return [jar for jar in jars if _checksum(directory / jar.path) != jar.sha256]
 
 
-def ensure(cache: Path) -> int:
-    """Fetch the jars that are missing or damaged; returns how many.
+def needed(settings: Settings) -> list[Jar]:
+    """The jars of the lock without those for an object store, unless the lake is in one."""
+    return [jar for jar in locked() if jar.classpath != OBJECT_STORE or settings.is_in_object_store]
+
+
+def ensure(cache: Path, jars: Sequence[Jar]) -> int:
+    """Fetch those of the jars that are missing or damaged; returns how many.
 
     Raises:
         StackError: Maven did not answer, or a jar has another checksum than the locked one.
     """
     home = directory(cache)
-    if not unfit(home, locked()):
+    if not unfit(home, jars) and (_log_store(home).exists() or not _for_object_store(jars)):
         return 0
     with exclusive(cache / "jars.lock"):
-        wanted = unfit(home, locked())
+        wanted = unfit(home, jars)
         for classpath in {jar.classpath for jar in wanted}:
             (home / classpath).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as fetched:
             _fetch(wanted, Path(fetched), cache / "ivy")
             for jar in wanted:
                 _accept(jar, Path(fetched), home)
+        if _for_object_store(jars) and not _log_store(home).exists():
+            _compile_log_store(home)
     return len(wanted)
+
+
+def _for_object_store(jars: Iterable[Jar]) -> bool:
+    return any(jar.classpath == OBJECT_STORE for jar in jars)
+
+
+def _log_store(home: Path) -> Path:
+    return home / OBJECT_STORE / f"log-store-{_checksum(LOG_STORE)}.jar"
+
+
+def _compile_log_store(home: Path) -> None:
+    for old in (home / OBJECT_STORE).glob("log-store-*.jar"):
+        old.unlink()
+    spark = Path(pyspark.__file__).parent / "jars"
+    scala = ":".join(str(jar) for jar in spark.glob("scala-*.jar"))
+    known = ":".join(map(str, [*spark.glob("hadoop-client-api-*.jar"), *home.glob("*/*.jar")]))
+    with tempfile.TemporaryDirectory(dir=home) as made:
+        jar = Path(made) / "log-store.jar"
+        command = [java.executable(), "-cp", scala, "scala.tools.nsc.Main", "-usejavacp", "-classpath", known]
+        _run([*command, "-d", str(jar), str(LOG_STORE)], "Scala could not compile Delta's log store")
+        shutil.move(jar, _log_store(home))
 
 
 def _parse(line: str) -> Jar:
@@ -100,22 +134,14 @@ def _fetch(jars: Iterable[Jar], target: Path, ivy_cache: Path) -> None:
     [ivy] = (Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar")
     pattern = f"{target}/[conf]/[artifact]-[revision].[ext]"
     options = ["-cache", str(ivy_cache), "-ivy", str(module), "-types", "jar", "bundle"]
-    finished = subprocess.run(
-        [
-            java.executable(),
-            f"-Divy.default.ivy.user.dir={ivy_cache}",
-            "-jar",
-            str(ivy),
-            *options,
-            "-retrieve",
-            pattern,
-        ],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    command = [java.executable(), f"-Divy.default.ivy.user.dir={ivy_cache}", "-jar", str(ivy)]
+    _run([*command, *options, "-retrieve", pattern], "Ivy could not fetch jars from Maven")
+
+
+def _run(command: Sequence[str], otherwise: str) -> None:
+    finished = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if finished.returncode != 0:
-        raise StackError(f"Ivy could not fetch jars from Maven:\n{finished.stdout.strip()[-3000:]}")
+        raise StackError(f"{otherwise}:\n{finished.stdout.strip()[-3000:]}")
 
 
 def _ivy_module(jars: Iterable[Jar]) -> str:
@@ -134,6 +160,6 @@ def _ivy_module(jars: Iterable[Jar]) -> str:
 
 if __name__ == "__main__":
     try:
-        ensure(settings().cache)
+        ensure(settings().cache, locked() if "--all" in sys.argv else needed(settings()))
     except StackError as error:
         sys.exit(f"error: {error}")

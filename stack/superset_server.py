@@ -9,6 +9,7 @@ from pathlib import Path
 
 import requests
 import yaml
+from deltalake import DeltaTable
 
 from jobs.settings import CHECKOUT, Settings
 from stack import cache, credentials, environments, metadata_database
@@ -82,7 +83,7 @@ def make_catalogue(settings: Settings) -> None:
 
 def tables_exist(settings: Settings) -> bool:
     """Whether every table that a dataset reads exists in the lake."""
-    return all((table / "_delta_log").exists() for table in _tables(settings))
+    return all(DeltaTable.is_deltatable(table) for table in _tables(settings))
 
 
 def is_ready(settings: Settings) -> bool:
@@ -90,11 +91,11 @@ def is_ready(settings: Settings) -> bool:
     return requests.get(f"http://127.0.0.1:{settings.superset_port}/health", timeout=10).ok
 
 
-def _tables(settings: Settings) -> Iterator[Path]:
+def _tables(settings: Settings) -> Iterator[str]:
     for file in sorted((SOURCE / "assets" / "datasets").rglob("*.yaml")):
         dataset = yaml.safe_load(file.read_text())
         if dataset["sql"] is None:
-            yield Path(settings.lake_url) / dataset["schema"] / dataset["table_name"]
+            yield f"{settings.lake_url}/{dataset['schema']}/{dataset['table_name']}"
 
 
 def _run(settings: Settings, script: Sequence[str | Path], secrets: dict[str, str] | None = None) -> None:

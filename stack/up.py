@@ -126,9 +126,9 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _jars(settings: Settings, progress: Progress) -> None:
-    if jars.unfit(jars.directory(settings.cache), jars.locked()):
+    if jars.unfit(jars.directory(settings.cache), jars.needed(settings)):
         with progress.step("Fetching jars from Maven"):
-            jars.ensure(settings.cache)
+            jars.ensure(settings.cache, jars.needed(settings))
 
 
 def _environment(settings: Settings, progress: Progress) -> None:

@@ -17,13 +17,15 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-from lake_connection import LAYERS, load_delta
+import obstore
+from lake_connection import LAYERS, absolute, is_in_object_store, load_readers
+from obstore.store import LocalStore, from_url
 
 KEPT_VERSIONS = 2  # the new one, and the one that running processes have open
 
 
-def make_catalogue(lake: Path, out: Path) -> list[str]:
-    """Write the catalogue of all Delta tables under `lake` and swap it in for `out`, atomically.
+def make_catalogue(lake: str, out: Path) -> list[str]:
+    """Write the catalogue of all Delta tables under `lake`, a path or URL, and swap it in for `out`, atomically.
 
     Returns:
         The names of the views, ``<layer>.<table>``, sorted.
@@ -32,7 +34,7 @@ def make_catalogue(lake: Path, out: Path) -> list[str]:
     versions.mkdir(parents=True, exist_ok=True)
     # DuckDB calls the database by the name of its file, so the version is in the folder's name.
     version = Path(tempfile.mkdtemp(dir=versions))
-    views = _write_views(lake.resolve(), version / out.name)
+    views = _write_views(absolute(lake), version / out.name)
     link = version / "link"
     link.symlink_to(os.path.relpath(version / out.name, out.parent))
     link.replace(out)
@@ -41,23 +43,32 @@ def make_catalogue(lake: Path, out: Path) -> list[str]:
     return views
 
 
-def _write_views(lake: Path, file: Path) -> list[str]:
+def _write_views(lake: str, file: Path) -> list[str]:
     views = []
     with duckdb.connect(str(file)) as connection:
-        load_delta(connection)
+        load_readers(connection, lake)
         for layer in LAYERS:
             connection.execute(f'CREATE SCHEMA "{layer}"')
-            for log in sorted((lake / layer).glob("*/_delta_log")):
-                table = log.parent
-                connection.execute(f"""CREATE VIEW "{layer}"."{table.name}" AS SELECT * FROM delta_scan('{table}')""")
-                views.append(f"{layer}.{table.name}")
+            for table in _tables(lake, layer):
+                url = f"{lake}/{layer}/{table}"
+                connection.execute(f"""CREATE VIEW "{layer}"."{table}" AS SELECT * FROM delta_scan('{url}')""")
+                views.append(f"{layer}.{table}")
     return views
+
+
+def _tables(lake: str, layer: str) -> list[str]:
+    """The Delta tables of a layer, sorted."""
+    store = from_url(lake) if is_in_object_store(lake) else LocalStore(lake)
+    folders = sorted(obstore.list_with_delimiter(store, layer)["common_prefixes"])
+    logs = {f"{folder}/_delta_log" for folder in folders}
+    found = [folder for folder in folders if logs & {*obstore.list_with_delimiter(store, folder)["common_prefixes"]}]
+    return [folder.rpartition("/")[2] for folder in found]
 
 
 def main() -> None:
     """Command line: ``catalogue.py LAKE OUT``."""
     parser = argparse.ArgumentParser(description=make_catalogue.__doc__)
-    parser.add_argument("lake", type=Path)
+    parser.add_argument("lake")
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     for view in make_catalogue(arguments.lake, arguments.out):

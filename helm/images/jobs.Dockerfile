@@ -24,10 +24,11 @@ RUN --mount=type=secret,id=certificates,target=/run/certificates.pem \
  && python3 -m stack.environments runtime \
  && find /opt/sluice/cache/environments -name tests -path '*/site-packages/*/tests' -prune -exec rm -rf {} +
 COPY jobs/__init__.py jobs/settings.py jobs/
+COPY jobs/engine/__init__.py jobs/engine/session.py jobs/engine/ConditionalLogStore.scala jobs/engine/
 COPY stack/jars.py stack/java.py stack/
 RUN --mount=type=secret,id=java-certificates,target=/run/cacerts \
     if [ -s /run/cacerts ]; then export JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/run/cacerts; fi \
- && /opt/sluice/cache/environments/runtime/bin/python -m stack.jars
+ && /opt/sluice/cache/environments/runtime/bin/python -m stack.jars --all
 
 FROM system
 ENV SLUICE_CACHE=/opt/sluice/cache \

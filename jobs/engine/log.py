@@ -7,7 +7,6 @@ else has (docs/decisions/0057). The transaction protocol is Delta's own: https:/
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import obstore
@@ -17,9 +16,9 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Tr
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import AlreadyExistsError
-from obstore.store import LocalStore, ObjectStore, from_url
 
 from jobs.engine.batch import Batch
+from jobs.engine.store import store
 from jobs.engine.table import Table
 
 CLEAN_UP_EVERY = 500
@@ -47,7 +46,7 @@ class Log:
         self._name = table.name
         self._checkpoint_every = table.checkpoint_every
         self._delta = table.create(lake)
-        self._store = _store(table.url(lake))
+        self._store = store(table.url(lake))
         self._batches: dict[str, int] = {}
         self._looked: float | None = None
         self.version = 0
@@ -159,8 +158,3 @@ def _line(action: Action) -> dict[str, Any]:
     added = {"path": action.path, "partitionValues": dict(action.partition_values), "size": action.size}
     times = {"modificationTime": action.modification_time, "dataChange": action.data_change}
     return {"add": {**added, **times, "stats": action.stats}}
-
-
-def _store(url: str) -> ObjectStore:
-    """Where a table lies: a path, or the URL of an object store, whose keys are in the environment."""
-    return from_url(url) if "://" in url else LocalStore(Path(url).absolute())

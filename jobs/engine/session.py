@@ -1,5 +1,7 @@
 """The Spark session of a job."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -12,6 +14,9 @@ CHECKPOINT_FILES = "org.apache.spark.sql.execution.streaming.checkpointing.FileS
 LOGGING = Path(__file__).with_name("log4j2.properties")
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
+
+OBJECT_STORE = "s3"
+"""The folder of the jars that an object store needs."""
 
 OPTIONS = {
     "spark.ui.enabled": "false",
@@ -47,15 +52,40 @@ OPTIONS = {
 """What every session has, unless ``SLUICE_SPARK_CONF`` says otherwise."""
 
 
+OBJECT_STORE_OPTIONS = {
+    "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+    "spark.delta.logStore.s3.impl": "sluice.ConditionalLogStore",
+    # The default one takes a file for broken that is replaced while it reads, as `_last_checkpoint` is.
+    "spark.hadoop.fs.s3a.input.stream.type": "classic",
+    "spark.hadoop.fs.s3a.change.detection.mode": "none",
+}
+
+
+def object_store_options(variables: Mapping[str, str]) -> dict[str, str]:
+    """What Spark needs for a lake in an object store, by the variables ``AWS_…`` that delta-rs reads too."""
+    found = dict(OBJECT_STORE_OPTIONS)
+    if endpoint := variables.get("AWS_ENDPOINT_URL"):
+        found["spark.hadoop.fs.s3a.endpoint"] = endpoint
+        is_by_host = variables.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false") == "true"
+        found["spark.hadoop.fs.s3a.path.style.access"] = "false" if is_by_host else "true"
+    if region := variables.get("AWS_REGION"):
+        found["spark.hadoop.fs.s3a.endpoint.region"] = region
+    return found
+
+
 def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
     """Start a Spark session that reads Kafka, keeps state in RocksDB and writes Delta, in UTC.
 
     Raises:
         FileNotFoundError: the jars are not in ``SLUICE_CACHE/jars/spark``.
     """
-    jars = sorted(str(jar) for jar in (settings.cache / "jars" / "spark").glob("*.jar"))
-    if not jars:
-        raise FileNotFoundError(f"no jars in {settings.cache / 'jars' / 'spark'}; run `make jars`")
+    jars = []
+    for folder in ("spark", OBJECT_STORE) if settings.is_in_object_store else ("spark",):
+        home = settings.cache / "jars" / folder
+        found = sorted(map(str, home.glob("*.jar")))
+        if not found:
+            raise FileNotFoundError(f"no jars in {home}; run `make jars`")
+        jars += found
     scratch = settings.home / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     options = OPTIONS | {
@@ -66,6 +96,8 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.jars": ",".join(jars),
         "spark.local.dir": str(scratch),
     }
+    if settings.is_in_object_store:
+        options |= object_store_options(os.environ)
     if settings.spark_master:
         options["spark.master"] = settings.spark_master
     builder = SparkSession.builder.appName(name)

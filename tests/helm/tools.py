@@ -21,6 +21,10 @@ PROFILES: dict[str, tuple[str, ...]] = {
         *("--set", ",".join((*REQUIRED, "superset.ingress.host=bi.example.com"))),
     ),
     "operator": ("--set", "jobs.mode=sparkApplication"),
+    "object-store": (
+        *("--set", "lake.url=s3://bucket/lake,lake.objectStore.secret=keys,jobs.executors.enabled=true"),
+        *("--set", "lake.objectStore.endpoint=http://store:9000"),
+    ),
     "everything": (
         *("--set", "kafka.replicas=3,superset.web.replicas=2,superset.worker.replicas=2"),
         *("--set", "jobs.executors.enabled=true,jobs.executors.dynamicAllocation.enabled=true,demo.rate=5"),

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -169,6 +171,11 @@ class Lake:
         return {
             name: DeltaTable(f"{self.root}/{name}").transaction_version(f"{query}/{Path(name).name}") for name in names
         }
+
+    def writers(self, name: str) -> Counter[str]:
+        """How many commits of a table that its log remembers each kind of writer made."""
+        made = (commit.get("engineInfo") or "delta-rs" for commit in DeltaTable(f"{self.root}/{name}").history())
+        return Counter(re.split("[/:]", engine)[0] for engine in made)
 
     def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 480) -> None:
         """Wait until bronze and live have taken in everything that was produced."""

@@ -41,6 +41,6 @@ def test_a_missing_jar_is_found(tmp_path: Path, lock: Path):
 
 def test_every_jar_of_the_real_lock_is_pinned_once():
     locked = jars.locked()
-    assert {jar.classpath for jar in locked} == {"spark", "kafka"}
+    assert {jar.classpath for jar in locked} == {"spark", "kafka", "s3"}
     assert all(len(jar.sha256) == 64 for jar in locked)
     assert len({jar.path for jar in locked}) == len(locked)

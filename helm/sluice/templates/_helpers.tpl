@@ -129,3 +129,40 @@ topologySpreadConstraints:
         {{- include "sluice.selector" $ | nindent 8 }}
   {{- end }}
 {{- end -}}
+
+{{/* Where the lake is: (list $ secret), with the Secret that has the keys of an object store. */}}
+{{- define "sluice.lakeEnv" -}}
+{{- $root := index . 0 -}}
+{{- $secret := index . 1 -}}
+{{- with $root.Values.lake -}}
+- name: SLUICE_LAKE
+  value: {{ default "/lake" .url | quote }}
+{{- if .url }}
+- name: AWS_REGION
+  value: {{ .objectStore.region | quote }}
+{{- with .objectStore.endpoint }}
+- name: AWS_ENDPOINT_URL
+  value: {{ . | quote }}
+- name: AWS_ALLOW_HTTP
+  value: {{ hasPrefix "http://" . | quote }}
+- name: AWS_VIRTUAL_HOSTED_STYLE_REQUEST
+  value: {{ $root.Values.lake.objectStore.virtualHosts | quote }}
+{{- end }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {name: {{ $secret }}, key: access-key-id}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ $secret }}, key: secret-access-key}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The volume of the lake, for `volumes`; in an object store there is none, and Data Docs stay in the pod. */}}
+{{- define "sluice.lakeVolume" -}}
+{{- if not .Values.lake.url }}
+- name: lake
+  persistentVolumeClaim:
+    claimName: {{ include "sluice.lakeClaim" . }}
+{{- end }}
+{{- end -}}

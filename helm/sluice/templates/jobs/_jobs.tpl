@@ -1,7 +1,6 @@
 {{/* Variables of everything that runs from the jobs' image. */}}
 {{- define "sluice.jobs.env" -}}
-- name: SLUICE_LAKE
-  value: /lake
+{{ include "sluice.jobs.lakeEnv" . }}
 - name: SLUICE_KAFKA
   value: {{ include "sluice.bootstrapServers" . | quote }}
 {{- with .Values.kafka.security }}
@@ -37,11 +36,17 @@
 {{- end }}
 {{- end -}}
 
+{{- define "sluice.jobs.lakeEnv" -}}
+{{ include "sluice.lakeEnv" (list . .Values.lake.objectStore.secret) }}
+{{- end -}}
+
 {{- define "sluice.jobs.mounts" -}}
 - {name: home, mountPath: /var/lib/sluice}
 - {name: tmp, mountPath: /tmp}
+{{- if not .Values.lake.url }}
 - {name: lake, mountPath: /lake}
 - {name: lake, mountPath: /var/lib/sluice/quality, subPath: _quality}
+{{- end }}
 - {name: secrets, mountPath: /etc/sluice/secrets, readOnly: true}
 {{- if .Values.kafka.security.certificateAuthority }}
 - {name: kafka-authority, mountPath: /etc/sluice/kafka, readOnly: true}
@@ -53,9 +58,7 @@
   emptyDir: {}
 - name: tmp
   emptyDir: {}
-- name: lake
-  persistentVolumeClaim:
-    claimName: {{ include "sluice.lakeClaim" . }}
+{{- include "sluice.lakeVolume" . }}
 - name: secrets
   secret:
     secretName: {{ include "sluice.secret" . }}

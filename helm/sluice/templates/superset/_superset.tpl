@@ -15,8 +15,7 @@
 {{ include "sluice.secretVariable" (list . "SLUICE_REDIS_URL" "redis-url") }}
 {{- end }}
 {{ include "sluice.secretVariable" (list . "SLUICE_SUPERSET_SECRET_KEY" "superset-secret-key") }}
-- name: SLUICE_LAKE
-  value: /lake
+{{ include "sluice.superset.lakeEnv" . }}
 - name: SLUICE_LISTEN
   value: 0.0.0.0
 - name: SLUICE_SUPERSET_PORT
@@ -50,11 +49,19 @@
 {{- end }}
 {{- end -}}
 
+{{- define "sluice.superset.lakeEnv" -}}
+{{- with .Values.lake.objectStore -}}
+{{ include "sluice.lakeEnv" (list $ (default .secret .readOnlySecret)) }}
+{{- end -}}
+{{- end -}}
+
 {{- define "sluice.superset.mounts" -}}
 - {name: home, mountPath: /var/lib/sluice}
 - {name: tmp, mountPath: /tmp}
+{{- if not .Values.lake.url }}
 - {name: lake, mountPath: /lake, readOnly: true}
 - {name: lake, mountPath: /var/lib/sluice/quality, subPath: _quality, readOnly: true}
+{{- end }}
 {{- end -}}
 
 {{- define "sluice.superset.volumes" -}}
@@ -62,9 +69,7 @@
   emptyDir: {}
 - name: tmp
   emptyDir: {}
-- name: lake
-  persistentVolumeClaim:
-    claimName: {{ include "sluice.lakeClaim" . }}
+{{- include "sluice.lakeVolume" . }}
 {{- end -}}
 
 {{/* What must be there first: the tables, for those who show them; metadata of this release; the catalogue. */}}
@@ -74,7 +79,7 @@
   {{- include "sluice.container" . | nindent 2 }}
   args: [sluice, await-tables]
   env:
-    - {name: SLUICE_LAKE, value: /lake}
+    {{- include "sluice.superset.lakeEnv" . | nindent 4 }}
   volumeMounts:
     {{- include "sluice.superset.mounts" . | nindent 4 }}
   resources:
@@ -89,7 +94,7 @@
     - -ec
     - mkdir -p "$SUPERSET_HOME" && python superset/catalogue.py "$SLUICE_LAKE" "$SUPERSET_HOME/lake.duckdb"
   env:
-    - {name: SLUICE_LAKE, value: /lake}
+    {{- include "sluice.superset.lakeEnv" . | nindent 4 }}
   volumeMounts:
     {{- include "sluice.superset.mounts" . | nindent 4 }}
   resources:

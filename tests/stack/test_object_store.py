@@ -1,0 +1,164 @@
+"""The lake in an S3-compatible store: written, maintained and compared there, and read by Superset's connection."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import from_url
+
+from jobs.settings import CHECKOUT, Settings
+from stack import environments, jars
+from stack.produce import producer
+from tests.scale import FULL, scaled
+from tests.stack.order_ledger import (
+    RATE,
+    SALES,
+    SILVER,
+    Traffic,
+    assert_equal_to_the_truth,
+    is_active,
+    is_an_hour_late,
+    maintained,
+)
+from tests.stack.order_traffic import order_messages
+from tests.stack.pipeline import Jobs, Lake, eventually, free_port_pair, running_broker
+
+GATEWAY = "github.com/versity/versitygw/cmd/versitygw"
+VERSION = "v1.8.0"
+BUCKET = "bucket"
+KILLS = scaled(small=1, full=6)
+CATCH_UP_SECONDS = scaled(small=20, full=600)
+IN_MEMORY_RECORDS = scaled(small=100_000, full=5_000)
+"""A batch of more is written by Spark, which takes minutes for the first; `reconcile` commits by Spark at any scale."""
+
+QUESTION = """
+import lake_connection
+from sql_guard import ReadOnlyConnection
+
+bare = lake_connection.cursor()
+guarded = ReadOnlyConnection(lake_connection.cursor())
+print(guarded.execute("SELECT sum(orders)::BIGINT FROM gold.marketplace_sales_by_minute").fetchone()[0])
+silver = "delta_scan('{lake}/silver/marketplace_orders')"
+for connection, source in (
+    (guarded, silver),
+    (guarded, "duckdb_secrets()"),
+    (guarded, "'{lake}/silver/x.parquet'"),
+    (bare, "'{lake}/silver/x.parquet'"),
+    (bare, silver),
+):
+    try:
+        print(connection.execute("SELECT * FROM " + source).fetchall())
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Path:
+    """A real S3 server over a folder, built from its source."""
+    if shutil.which("go") is None:
+        pytest.skip("needs Go, to build an S3 server")
+    home = Settings().cache / "tools" / f"versitygw-{VERSION}"
+    if not (home / "versitygw").exists():
+        variables = os.environ | {"GOBIN": str(home), "CGO_ENABLED": "0"}
+        subprocess.run(["go", "install", f"{GATEWAY}@{VERSION}"], env=variables, check=True)
+    return home / "versitygw"
+
+
+@pytest.fixture
+def bucket(gateway: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty bucket, whose keys and address are in the environment."""
+    port, key, secret = free_port_pair(), "key", secrets.token_hex(16)
+    folder = tmp_path / "objects"
+    (folder / BUCKET).mkdir(parents=True)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    command = [gateway, "--quiet", "--port", f"127.0.0.1:{port}", "posix", folder]
+    variables = os.environ | {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret}
+    with (tmp_path / "gateway.log").open("w") as log:
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+    try:
+        url = f"s3://{BUCKET}"
+        eventually(lambda: _answers(url), what="the object store answers", seconds=30)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    store = from_url(url, retry_config={"max_retries": 0})
+    try:
+        obstore.list_with_delimiter(store)
+    except obstore.exceptions.BaseError:
+        return False
+    return True
+
+
+def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -> None:
+    lake = Lake(f"{bucket}/lake")
+    with running_broker(tmp_path) as here, producer(here) as kafka:
+        settings = here.model_copy(update={"lake": lake.root})
+        jars.ensure(settings.cache, jars.needed(settings))
+        variables = {"SLUICE_LAKE": lake.root, "SLUICE_IN_MEMORY_RECORDS": str(IN_MEMORY_RECORDS)}
+        jobs = Jobs(settings, "marketplace", variables)
+        traffic = Traffic(kafka)
+        with jobs:
+            # A first batch moves the watermark, so that what is an hour late from here on is late for certain.
+            orderly = (m for m in order_messages(rate=RATE, start=time.time() - 30) if not is_an_hour_late(m))
+            traffic.send(orderly, time.time() - 5)
+            jobs.start()
+            lake.wait_for(traffic.ledger.produced, jobs)
+            traffic.start()
+            with maintained(settings):
+                for _ in range(KILLS):
+                    eventually(is_active(lake), what="the jobs took in something", seconds=480)
+                    jobs.kill()
+                    jobs.start()
+                lake.wait_for(traffic.ledger.produced, jobs)
+                backlog = order_messages(rate=10 * RATE, start=time.time())
+                traffic.send(backlog, time.time() + CATCH_UP_SECONDS / 10)
+                lake.wait_for(traffic.ledger.produced, jobs)
+            traffic.stop()
+            lake.wait_for(traffic.ledger.produced, jobs)
+            assert jobs.stop() == 0
+        assert_equal_to_the_truth(lake, traffic.ledger)
+        assert lake.writers(SILVER).keys() >= {"sluice", *(["Apache-Spark"] if FULL else [])}
+
+        variables = os.environ | variables | {"SLUICE_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
+        reconcile = [sys.executable, "-m", "jobs.cli", "reconcile", "marketplace.orders"]
+        assert "mended" in _run([*reconcile, "--fix"], variables)
+        if FULL:
+            assert "differ" not in _run(reconcile, variables)
+
+        python = environments.directory("superset", settings.cache) / "bin" / "python"
+        catalogue = tmp_path / "superset" / "lake.duckdb"
+        catalogue.parent.mkdir()
+        views = _run([python, "superset/catalogue.py", lake.root, catalogue], variables).split()
+        assert "gold.marketplace_sales_by_minute" in views
+        assert not [view for view in views if view.startswith("silver.")]
+        script = [python, "-c", QUESTION.format(lake=lake.root)]
+        answers = _run(script, variables | {"PYTHONPATH": str(CHECKOUT / "superset")}).split()
+        orders = sum(lake.table(SALES, ["orders"])["orders"].to_pylist())
+        assert answers == [str(orders), *["PermissionException"] * 5]
+
+
+def _run(command: list[str | Path], variables: dict[str, str]) -> str:
+    finished = subprocess.run(
+        command, cwd=CHECKOUT, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
