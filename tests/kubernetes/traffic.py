@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.cluster import Cluster, eventually
+from tests.stack.order_ledger import Ledger, is_an_hour_late
 from tests.stack.order_traffic import Message, order_messages
-from tests.stack.test_exactly_once import Ledger, is_an_hour_late
 
 IN_POD = (Path(__file__).parent / "in_pod.py").read_text()
 TOPIC = "marketplace.orders"

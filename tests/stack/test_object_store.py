@@ -1,21 +1,18 @@
 """The lake in an S3-compatible store: written, maintained and compared there, and read by Superset's connection."""
 
 import os
-import secrets
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import obstore
 import pytest
-from obstore.store import from_url
 
-from jobs.settings import CHECKOUT, Settings
+from jobs.settings import CHECKOUT
 from stack import environments, jars
 from stack.produce import producer
+from tests.object_store import BUCKET, object_store
 from tests.scale import FULL, scaled
 from tests.stack.order_ledger import (
     RATE,
@@ -30,9 +27,6 @@ from tests.stack.order_ledger import (
 from tests.stack.order_traffic import order_messages
 from tests.stack.pipeline import Jobs, Lake, eventually, free_port_pair, running_broker
 
-GATEWAY = "github.com/versity/versitygw/cmd/versitygw"
-VERSION = "v1.8.0"
-BUCKET = "bucket"
 KILLS = scaled(small=1, full=6)
 CATCH_UP_SECONDS = scaled(small=20, full=600)
 IN_MEMORY_RECORDS = scaled(small=100_000, full=5_000)
@@ -60,52 +54,13 @@ for connection, source in (
 """
 
 
-@pytest.fixture(scope="module")
-def gateway() -> Path:
-    """A real S3 server over a folder, built from its source."""
-    if shutil.which("go") is None:
-        pytest.skip("needs Go, to build an S3 server")
-    home = Settings().cache / "tools" / f"versitygw-{VERSION}"
-    if not (home / "versitygw").exists():
-        variables = os.environ | {"GOBIN": str(home), "CGO_ENABLED": "0"}
-        subprocess.run(["go", "install", f"{GATEWAY}@{VERSION}"], env=variables, check=True)
-    return home / "versitygw"
-
-
 @pytest.fixture
-def bucket(gateway: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of an empty bucket, whose keys and address are in the environment."""
-    port, key, secret = free_port_pair(), "key", secrets.token_hex(16)
-    folder = tmp_path / "objects"
-    (folder / BUCKET).mkdir(parents=True)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ALLOW_HTTP": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    command = [gateway, "--quiet", "--port", f"127.0.0.1:{port}", "posix", folder]
-    variables = os.environ | {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret}
-    with (tmp_path / "gateway.log").open("w") as log:
-        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
-    try:
-        url = f"s3://{BUCKET}"
-        eventually(lambda: _answers(url), what="the object store answers", seconds=30)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    store = from_url(url, retry_config={"max_retries": 0})
-    try:
-        obstore.list_with_delimiter(store)
-    except obstore.exceptions.BaseError:
-        return False
-    return True
+    with object_store(tmp_path, port=free_port_pair()) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield f"s3://{BUCKET}"
 
 
 def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -> None:
