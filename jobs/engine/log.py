@@ -64,13 +64,13 @@ class Log:
 
     def has(self, batch: Batch) -> bool:
         """Whether the table has a batch, or a later one of its query, already."""
+        return not self.missing([batch])
+
+    def missing(self, batches: Sequence[Batch]) -> list[Batch]:
+        """The batches that the table does not have; of all of them, the same version says so."""
         if self._looked is None or time.monotonic() - self._looked > LOOK_EVERY:
             self._look()
-        application = batch.application(self._name)
-        if application not in self._batches:
-            version = self._delta.transaction_version(application)
-            self._batches[application] = -1 if version is None else version
-        return self._batches[application] >= batch.id
+        return [batch for batch in batches if self._last(batch.application(self._name)) < batch.id]
 
     def snapshot(self) -> DeltaTable:
         """The table at the version that is known.
@@ -116,6 +116,13 @@ class Log:
     def forget(self) -> None:
         """Forget what the log said: somebody else has committed."""
         self._looked = None
+
+    def _last(self, application: str) -> int:
+        """The last batch of a query that the table has, or -1."""
+        if application not in self._batches:
+            version = self._delta.transaction_version(application)
+            self._batches[application] = -1 if version is None else version
+        return self._batches[application]
 
     def _overtaken(self) -> CommitFailedError:
         self.forget()

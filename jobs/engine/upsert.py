@@ -86,7 +86,8 @@ class MartWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        self._merge_in_memory([part for part in parts if not self._log.has(part[1])])
+        missing = self._log.missing([batch for _, batch in parts])
+        self._merge_in_memory([(rows, batch) for rows, batch in parts if batch in missing])
 
     def _merge_in_memory(self, parts: Sequence[Part]) -> None:
         tables = [rows.select(self._schema.names).cast(self._schema) for rows, _ in parts]
