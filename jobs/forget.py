@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from jobs.bronze import EVENTS
 from jobs.engine import data_file
-from jobs.engine.commit import beside_others
+from jobs.engine.races import beside_others
 from jobs.engine.table import Table
 from jobs.engine.vacuum import delete_old_files
 from jobs.entity import quarantine_table, silver_table

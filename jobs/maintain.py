@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.engine.commit import beside_others
 from jobs.engine.compact import compact_appended, compact_closed
+from jobs.engine.races import beside_others
 from jobs.engine.table import Table
 from jobs.engine.vacuum import delete_old_files
 from jobs.judged import ARRIVAL_DATE

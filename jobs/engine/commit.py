@@ -10,22 +10,13 @@ from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
 from jobs.engine.log import Action, Log
+from jobs.engine.races import beside_others
 from jobs.engine.table import Table
-
-beside_others = retry(
-    retry=retry_if_exception_type(CommitFailedError),
-    wait=wait_random_exponential(multiplier=0.02, max=1),
-    stop=stop_after_attempt(20),
-    reraise=True,
-)
-"""Tries again what lost a race against the commit of another application, twenty times."""
 
 Rows: TypeAlias = pa.Table | DataFrame
 """Rows of a micro-batch: in memory when they are few, else distributed."""

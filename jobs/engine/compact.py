@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.engine import data_file
-from jobs.engine.commit import beside_others
+from jobs.engine.races import beside_others
 from jobs.engine.table import Table
 
 SMALL_BYTES = 16 * 2**20

@@ -6,8 +6,9 @@ from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows, beside_others
+from jobs.engine.commit import Rows
 from jobs.engine.log import Log
+from jobs.engine.races import beside_others
 from jobs.marts.snapshot import UPDATED_AT, Snapshot
 
 

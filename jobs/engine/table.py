@@ -6,6 +6,8 @@ from typing import Literal
 from deltalake import DeltaTable, Schema
 from pyspark.sql.types import DataType, StructField, StructType
 
+from jobs.engine.races import beside_others
+
 Layer = Literal["bronze", "silver", "quarantine", "gold", "ops"]
 
 
@@ -30,6 +32,7 @@ class Table:
         """Path or URL of the table in a lake."""
         return f"{lake}/{self.layer}/{self.name}"
 
+    @beside_others
     def create(self, lake: str) -> DeltaTable:
         """Create the table, empty, where it does not exist yet, so that readers can rely on it; then open it."""
         properties = {

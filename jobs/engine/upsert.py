@@ -23,8 +23,9 @@ from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows, beside_others
+from jobs.engine.commit import Rows
 from jobs.engine.log import Log
+from jobs.engine.races import beside_others
 from jobs.marts.mart import Mart
 
 CLOSED_AT_LEAST = 1_000

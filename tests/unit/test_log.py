@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -135,3 +136,11 @@ def test_a_table_of_a_later_protocol_is_committed_to_as_that_asks(tmp_path: Path
     assert numbers(table) == [1, 2]
     assert "delta-rs" in table.history(1)[0]["clientVersion"]
     assert writer.log.has(writer.batch(2))
+
+
+def test_many_may_create_a_table_at_the_same_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(10):
+            lake = str(tmp_path / str(number))
+            made = [threads.submit(TABLE.create, lake) for _ in range(8)]
+            assert {field.name for one in made for field in one.result().schema().fields} == {"number"}
