@@ -23,8 +23,9 @@ def troubles(settings: Settings, *, within: dt.timedelta) -> Iterator[str]:
         yield "no query has reported yet"
     for report in reports:
         yield from _of_report(report, within)
+    lake = store(settings.lake_url)
     for query in sorted({_query(report["job"]) for report in reports}):
-        began = micro_batch_since(store(settings.lake_url), f"_checkpoints/{query}")
+        began = micro_batch_since(lake, f"_checkpoints/{query}")
         if began is not None and dt.datetime.now(dt.UTC) - began > within:
             yield f"{query} works at one micro-batch since {began:%Y-%m-%d %H:%M:%S} UTC"
 

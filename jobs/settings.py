@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     in_memory_records: int = Field(
         100_000,
         description="A micro-batch of more records than this is judged and written by Spark's tasks, a smaller one in "
-        "the driver's memory (Arrow, delta-rs).",
+        "the driver's memory (Arrow).",
     )
     max_offsets_per_trigger: int = Field(
         50_000,

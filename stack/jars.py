@@ -65,15 +65,21 @@ def needed(settings: Settings) -> list[Jar]:
     return [jar for jar in locked() if jar.classpath != OBJECT_STORE or settings.is_in_object_store]
 
 
-def ensure(cache: Path, jars: Sequence[Jar]) -> int:
-    """Fetch those of the jars that are missing or damaged; returns how many.
+def are_complete(cache: Path, jars: Sequence[Jar]) -> bool:
+    """Whether the jars are there, and ours with those for an object store."""
+    home = directory(cache)
+    return not unfit(home, jars) and (_log_store(home).exists() or not _for_object_store(jars))
+
+
+def ensure(cache: Path, jars: Sequence[Jar]) -> None:
+    """Fetch those of the jars that are missing or damaged, and compile ours.
 
     Raises:
-        StackError: Maven did not answer, or a jar has another checksum than the locked one.
+        StackError: Maven did not answer, a jar has another checksum than the locked one, or Scala refused ours.
     """
+    if are_complete(cache, jars):
+        return
     home = directory(cache)
-    if not unfit(home, jars) and (_log_store(home).exists() or not _for_object_store(jars)):
-        return 0
     with exclusive(cache / "jars.lock"):
         wanted = unfit(home, jars)
         for classpath in {jar.classpath for jar in wanted}:
@@ -84,7 +90,6 @@ def ensure(cache: Path, jars: Sequence[Jar]) -> int:
                 _accept(jar, Path(fetched), home)
         if _for_object_store(jars) and not _log_store(home).exists():
             _compile_log_store(home)
-    return len(wanted)
 
 
 def _for_object_store(jars: Iterable[Jar]) -> bool:

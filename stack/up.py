@@ -126,9 +126,10 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _jars(settings: Settings, progress: Progress) -> None:
-    if jars.unfit(jars.directory(settings.cache), jars.needed(settings)):
+    needed = jars.needed(settings)
+    if not jars.are_complete(settings.cache, needed):
         with progress.step("Fetching jars from Maven"):
-            jars.ensure(settings.cache, jars.needed(settings))
+            jars.ensure(settings.cache, needed)
 
 
 def _environment(settings: Settings, progress: Progress) -> None:

@@ -5,7 +5,6 @@ Opening an instance and loading the Delta extension costs 0.2 s to 0.6 s, a curs
 
 import os
 import threading
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -74,11 +73,11 @@ def load_readers(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
     _load(connection, duckdb_extension_delta)
     if is_in_object_store(lake):
         _load(connection, duckdb_extension_httpfs)
-        options = ", ".join(f"{name} {_literal(value)}" for name, value in secret(lake, os.environ).items())
+        options = ", ".join(f"{name} {_literal(value)}" for name, value in _secret(lake).items())
         connection.execute(f"CREATE SECRET lake (TYPE s3, {options})")
 
 
-def secret(lake: str, variables: Mapping[str, str]) -> dict[str, str | bool]:
+def _secret(lake: str) -> dict[str, str | bool]:
     """How DuckDB gets at an object store, by the variables that delta-rs reads too."""
     found: dict[str, str | bool] = {"SCOPE": f"s3://{urlsplit(lake).netloc}"}
     names = {
@@ -87,12 +86,10 @@ def secret(lake: str, variables: Mapping[str, str]) -> dict[str, str | bool]:
         "SESSION_TOKEN": "AWS_SESSION_TOKEN",
         "REGION": "AWS_REGION",
     }
-    found |= {option: variables[name] for option, name in names.items() if variables.get(name)}
-    if endpoint := variables.get("AWS_ENDPOINT_URL"):
+    found |= {option: os.environ[name] for option, name in names.items() if os.environ.get(name)}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
         address = urlsplit(endpoint)
-        is_by_host = variables.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false") == "true"
-        found |= {"ENDPOINT": address.netloc, "USE_SSL": address.scheme == "https"}
-        found |= {"URL_STYLE": "vhost" if is_by_host else "path"}
+        found |= {"ENDPOINT": address.netloc, "USE_SSL": address.scheme == "https", "URL_STYLE": "path"}
     return found
 
 

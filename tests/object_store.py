@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import requests
 
 from jobs.settings import Settings
+from tests.stack.pipeline import eventually, free_port_pair
 
 GATEWAY = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
@@ -31,9 +31,9 @@ def gateway() -> Path:
 
 
 @contextmanager
-def object_store(folder: Path, *, host: str = "127.0.0.1", port: int) -> Iterator[dict[str, str]]:
+def object_store(folder: Path, *, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     """A store that has the empty bucket ``BUCKET``; gives the variables ``AWS_…`` with which to get at it."""
-    program, key, secret = gateway(), "key", secrets.token_hex(16)
+    program, port, key, secret = gateway(), free_port_pair(), "key", secrets.token_hex(16)
     (folder / "objects" / BUCKET).mkdir(parents=True)
     command = [program, "--quiet", "--port", f"{host}:{port}", "posix", folder / "objects"]
     variables = os.environ | {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret}
@@ -41,7 +41,7 @@ def object_store(folder: Path, *, host: str = "127.0.0.1", port: int) -> Iterato
         process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
     address = f"http://{host}:{port}"
     try:
-        _wait_for(address)
+        eventually(lambda: _answers(address), what="the object store answers", seconds=30)
         yield {
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
@@ -54,15 +54,10 @@ def object_store(folder: Path, *, host: str = "127.0.0.1", port: int) -> Iterato
         process.wait()
 
 
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            # Without a signature it refuses, which is an answer.
-            requests.get(address, timeout=5)
-        except requests.ConnectionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            return
+def _answers(address: str) -> bool:
+    try:
+        # Without a signature it refuses, which is an answer.
+        requests.get(address, timeout=5)
+    except requests.ConnectionError:
+        return False
+    return True

@@ -87,7 +87,8 @@ class Log:
     def commit(self, actions: Sequence[Action], *batches: Batch) -> int:
         """Add and remove files in the version after the one that is known, and note the batches; returns that version.
 
-        Every hundredth version or so is followed by a checkpoint, and now and then by the clean-up of the log.
+        It is followed by a checkpoint as often as the table says, and by the log's clean-up every ``CLEAN_UP_EVERY``
+        batches.
 
         Raises:
             CommitFailedError: somebody else has committed since; who tries again finds what they committed.
@@ -145,7 +146,10 @@ class Log:
         return b"\n".join(map(orjson.dumps, [*lines, *map(_line, actions)]))
 
     def _commit_by_delta_rs(self, actions: Sequence[Action], batches: Sequence[Batch], *, clean_up: bool) -> None:
-        """Commit as a later version of the protocol asks for, or be told that delta-rs does not know it either."""
+        """Commit as a later version of the protocol asks for, or be told that delta-rs does not know it either.
+
+        It fails, too, where somebody else has committed since.
+        """
         transactions = [Transaction(batch.application(self._name), batch.id) for batch in batches]
         self.forget()
         self._delta.create_write_transaction(
@@ -153,7 +157,7 @@ class Log:
             mode="append",
             schema=self._delta.schema(),
             partition_by=self._delta.metadata().partition_columns,
-            commit_properties=CommitProperties(app_transactions=transactions),
+            commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
             post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=clean_up),
         )
 

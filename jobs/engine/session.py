@@ -1,7 +1,6 @@
 """The Spark session of a job."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -61,14 +60,13 @@ OBJECT_STORE_OPTIONS = {
 }
 
 
-def object_store_options(variables: Mapping[str, str]) -> dict[str, str]:
+def _object_store_options() -> dict[str, str]:
     """What Spark needs for a lake in an object store, by the variables ``AWS_…`` that delta-rs reads too."""
     found = dict(OBJECT_STORE_OPTIONS)
-    if endpoint := variables.get("AWS_ENDPOINT_URL"):
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
         found["spark.hadoop.fs.s3a.endpoint"] = endpoint
-        is_by_host = variables.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false") == "true"
-        found["spark.hadoop.fs.s3a.path.style.access"] = "false" if is_by_host else "true"
-    if region := variables.get("AWS_REGION"):
+        found["spark.hadoop.fs.s3a.path.style.access"] = "true"
+    if region := os.environ.get("AWS_REGION"):
         found["spark.hadoop.fs.s3a.endpoint.region"] = region
     return found
 
@@ -97,7 +95,7 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         "spark.local.dir": str(scratch),
     }
     if settings.is_in_object_store:
-        options |= object_store_options(os.environ)
+        options |= _object_store_options()
     if settings.spark_master:
         options["spark.master"] = settings.spark_master
     builder = SparkSession.builder.appName(name)

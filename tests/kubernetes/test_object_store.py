@@ -15,7 +15,7 @@ from tests.object_store import BUCKET, object_store
 from tests.scale import scaled
 from tests.stack.order_traffic import order_messages
 
-HOST, PORT = "10.245.0.1", 7070
+HOST = "10.245.0.1"
 EVENTS = scaled(small=5_000, full=100_000)
 
 
@@ -26,7 +26,7 @@ def released(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
         pytest.skip("needs the cluster of this machine, whose pods reach a store on it")
     own = replace(cluster, namespace="sluice-bucket")
     own.make_namespace()
-    with object_store(tmp_path, host=HOST, port=PORT) as variables:
+    with object_store(tmp_path, host=HOST) as variables:
         keys = [
             f"--from-literal=access-key-id={variables['AWS_ACCESS_KEY_ID']}",
             f"--from-literal=secret-access-key={variables['AWS_SECRET_ACCESS_KEY']}",

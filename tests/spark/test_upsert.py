@@ -50,12 +50,12 @@ def in_memory(rows: Sequence[Row]) -> pa.Table:
     return pa.table([pa.array(c, t) for c, t in zip(columns, types, strict=True)], names=names)
 
 
-@pytest.fixture(params=["delta-rs", "spark"])
+@pytest.fixture(params=["memory", "spark"])
 def partial_of(request: pytest.FixtureRequest, spark: SparkSession) -> Any:
     """Hands the same rows to either writer."""
 
     def make(*rows: Row) -> Rows:
-        return in_memory(rows) if request.param == "delta-rs" else spark.createDataFrame(list(rows), MART.table.schema)
+        return in_memory(rows) if request.param == "memory" else spark.createDataFrame(list(rows), MART.table.schema)
 
     return make
 
@@ -167,14 +167,14 @@ def test_files_that_somebody_else_rewrote_are_found(spark: SparkSession, lake: s
     assert rows_of(lake) == [row(NOON, "DE", 2, 15, 5, 10)]
 
 
-@pytest.mark.parametrize("first", ["delta-rs", "spark"])
+@pytest.mark.parametrize("first", ["memory", "spark"])
 def test_rows_are_appended_once_by_either_writer(spark: SparkSession, lake: str, first: str) -> None:
     table = Table("silver", "events", MART.table.schema, "")
     rows = [row(NOON, "DE", 2, 30, 10, 20)]
     both: list[Rows] = [in_memory(rows), spark.createDataFrame(rows, table.schema)]
     writer = Appender(table, lake)
 
-    for attempt in both if first == "delta-rs" else reversed(both):
+    for attempt in both if first == "memory" else reversed(both):
         writer.append(attempt, batch(3))
 
     assert DeltaTable(table.url(lake)).to_pyarrow_table().num_rows == 1

@@ -19,7 +19,7 @@ from jobs.settings import Settings
 from quality.judgement import rule_of
 from schemas import load_contracts
 from tests.stack.order_traffic import Message, order_messages
-from tests.stack.pipeline import TOPIC, Lake
+from tests.stack.pipeline import TOPIC, Jobs, Lake
 
 RATE = 400
 PULSE, SALES = "gold/marketplace_pulse_by_second", "gold/marketplace_sales_by_minute"
@@ -105,7 +105,15 @@ class Traffic:
             self.ledger.enter(message)
         self._kafka.flush()
 
-    def start(self) -> None:
+    def begin(self, jobs: Jobs, lake: Lake) -> None:
+        """Start the jobs on a first batch, and go on.
+
+        It moves the watermark, so that what is an hour late from here on is late for certain.
+        """
+        orderly = (m for m in order_messages(rate=RATE, start=time.time() - 30) if not is_an_hour_late(m))
+        self.send(orderly, time.time() - 5)
+        jobs.start()
+        lake.wait_for(self.ledger.produced, jobs)
         self._thread.start()
 
     def stop(self) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -172,10 +171,9 @@ class Lake:
             name: DeltaTable(f"{self.root}/{name}").transaction_version(f"{query}/{Path(name).name}") for name in names
         }
 
-    def writers(self, name: str) -> Counter[str]:
-        """How many commits of a table that its log remembers each kind of writer made."""
-        made = (commit.get("engineInfo") or "delta-rs" for commit in DeltaTable(f"{self.root}/{name}").history())
-        return Counter(re.split("[/:]", engine)[0] for engine in made)
+    def writers(self, name: str) -> set[str]:
+        """What has committed to a table, as far as its log remembers."""
+        return {re.split("[/:]", commit["engineInfo"])[0] for commit in DeltaTable(f"{self.root}/{name}").history()}
 
     def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 480) -> None:
         """Wait until bronze and live have taken in everything that was produced."""

@@ -15,7 +15,6 @@ from tests.stack.order_ledger import (
     Traffic,
     assert_equal_to_the_truth,
     is_active,
-    is_an_hour_late,
     maintained,
 )
 from tests.stack.order_traffic import order_messages
@@ -55,13 +54,7 @@ def test_gold_equals_the_truth_after_kills(tmp_path: Path) -> None:
     chance = random.Random(4)
     with running_broker(tmp_path) as settings, producer(settings) as kafka, Jobs(settings, "marketplace") as jobs:
         lake, traffic = Lake(settings.lake_url), Traffic(kafka)
-
-        # A first batch moves the watermark, so that what is an hour late from here on is late for certain.
-        orderly = (m for m in order_messages(rate=RATE, start=time.time() - 30) if not is_an_hour_late(m))
-        traffic.send(orderly, time.time() - 5)
-        jobs.start()
-        lake.wait_for(traffic.ledger.produced, jobs)
-        traffic.start()
+        traffic.begin(jobs, lake)
         with maintained(settings):
             for _ in range(KILLS):
                 eventually(is_active(lake), what="the jobs took in something", seconds=480)

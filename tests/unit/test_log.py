@@ -131,9 +131,13 @@ def test_a_table_of_a_later_protocol_is_committed_to_as_that_asks(tmp_path: Path
     writer = Writer(tmp_path)
 
     writer.write(1)
+    assert not writer.log.has(writer.batch(2))
+    Writer(tmp_path, "another query").write(1)
+    with pytest.raises(CommitFailedError):
+        writer.log.commit([writer.file(2)], writer.batch(2))
     writer.write(2)
 
-    assert numbers(table) == [1, 2]
+    assert numbers(table) == [1, 1, 2]
     assert "delta-rs" in table.history(1)[0]["clientVersion"]
     assert writer.log.has(writer.batch(2))
 

@@ -145,8 +145,6 @@ topologySpreadConstraints:
   value: {{ . | quote }}
 - name: AWS_ALLOW_HTTP
   value: {{ hasPrefix "http://" . | quote }}
-- name: AWS_VIRTUAL_HOSTED_STYLE_REQUEST
-  value: {{ $root.Values.lake.objectStore.virtualHosts | quote }}
 {{- end }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
