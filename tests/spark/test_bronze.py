@@ -19,7 +19,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-@pytest.mark.parametrize(("in_memory_bytes", "writer"), [(10_000, "delta-rs"), (1_000, "Apache-Spark")])
+@pytest.mark.parametrize(("in_memory_bytes", "writer"), [(10_000, "sluice"), (1_000, "Apache-Spark")])
 def test_a_batch_is_collected_only_if_it_fits_into_memory(
     spark: SparkSession,
     broker: Settings,

@@ -93,7 +93,7 @@ def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -
         if FULL:
             assert "differ" not in _run(reconcile, variables)
 
-        python = environments.directory("superset", settings.cache) / "bin" / "python"
+        python = environments.ensure("superset", settings.cache) / "bin" / "python"
         catalogue = tmp_path / "superset" / "lake.duckdb"
         catalogue.parent.mkdir()
         views = _run([python, "superset/catalogue.py", lake.root, catalogue], variables).split()
