@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,34 +14,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from numpy.typing import NDArray
 
-from bench.freshness import Commits
+from bench.freshness import Commits, Floats
 
 KEEP_EVERY = 30.0
 """Seconds; far less than a table's log remembers."""
 
 
-def keep(table: Path, log: Path) -> None:
-    """Copy the commits of a local table that the folder ``log`` lacks, dated when they became visible."""
+def keep(table: Path, log: Path, since: float = 0.0) -> None:
+    """Copy the commits of a local table that the folder ``log`` lacks, dated when they became visible.
+
+    Args:
+        table: its folder.
+        log: where they go.
+        since: commits that became visible before (epoch seconds) are left out.
+    """
     log.mkdir(exist_ok=True)
     for commit in sorted((table / "_delta_log").glob("*.json")):
         kept = log / commit.name
-        if not kept.exists():
+        # A commit is visible when its file gets its name, and that sets the change time.
+        visible = commit.stat()
+        if not kept.exists() and visible.st_ctime >= since:
             shutil.copyfile(commit, kept)
-            # A commit is visible when its file gets its name, and that sets the change time.
-            visible = commit.stat().st_ctime_ns
-            os.utime(kept, ns=(visible, visible))
+            os.utime(kept, ns=(visible.st_ctime_ns, visible.st_ctime_ns))
 
 
 @contextmanager
-def keeping(table: Path, log: Path) -> Iterator[None]:
+def keeping(table: Path, log: Path, since: float = 0.0) -> Iterator[None]:
     """Keep the whole log while the table forgets what is old; a look every ``KEEP_EVERY`` seconds."""
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(KEEP_EVERY):
-            keep(table, log)
+            keep(table, log, since)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -50,7 +55,7 @@ def keeping(table: Path, log: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        keep(table, log)
+        keep(table, log, since)
 
 
 def history(table: Path, log: Path, measure: str) -> Commits:
@@ -85,9 +90,9 @@ def batches(log: Path) -> dict[int, float]:
     return visible
 
 
-def added(table: Path, log: Path, time: str) -> dict[int, NDArray[np.float64]]:
+def added(table: Path, log: Path, time: str) -> dict[int, Floats]:
     """The event times (epoch seconds) that each micro-batch appended to a table, from the files of its commits."""
-    found: dict[int, NDArray[np.float64]] = {}
+    found: dict[int, Floats] = {}
     for commit in sorted(log.glob("*.json")):
         actions = [json.loads(line) for line in commit.read_text().splitlines()]
         paths = [table / unquote(action["add"]["path"]) for action in actions if "add" in action]
@@ -98,8 +103,24 @@ def added(table: Path, log: Path, time: str) -> dict[int, NDArray[np.float64]]:
     return found
 
 
-def _epoch(times: pa.ChunkedArray) -> NDArray[np.float64]:
-    microseconds: NDArray[np.float64] = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6
+def waits(added: Mapping[int, Floats], visible: Mapping[int, float], *, start: float, end: float) -> Floats:
+    """How long events took until a mart had their batch, seconds.
+
+    Args:
+        added: the times of each micro-batch's events, by ``added``.
+        visible: when each micro-batch became visible in the mart, by ``batches``.
+        start: events before (epoch seconds) do not count.
+        end: events from then on do not count.
+    """
+    waited = [np.empty(0)]
+    for batch in sorted(added.keys() & visible.keys()):
+        times = added[batch]
+        waited.append(visible[batch] - times[(times >= start) & (times < end)])
+    return np.concatenate(waited)
+
+
+def _epoch(times: pa.ChunkedArray) -> Floats:
+    microseconds: Floats = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6
     return microseconds
 
 

@@ -301,10 +301,10 @@ def _users(result: Result | None) -> str:
         "chart data, p50 / p95 / max": " / ".join(f"{seconds[name]:.2f} s" for name in ("p50", "p95", "max")),
         "answers per second": f"{result['answers_per_second']:.0f}",
         "from the cache": f"{result['cache_hit_rate']:.0%}",
-        "kept for longer than a second, because many ask, by p50 / p95": _ages(result["late_seconds"]),
+        "kept for longer than a second, because many ask, by p50 / p95": _two(result["late_seconds"]),
         "errors": str(result["errors"]),
-        "age of the newest event without users, p50 / p95": _ages(freshness["alone"]),
-        "with users": _ages(freshness["with_users"]),
+        "event to gold without users, p50 / p95": _two(freshness["alone"]),
+        "event to gold with users": _two(freshness["with_users"]),
     }
     lines = [_row("", [f"{result['users']} users"]), _row("---", ["---:"])]
     lines += [_row(name, [figure]) for name, figure in rows.items()]
@@ -312,8 +312,8 @@ def _users(result: Result | None) -> str:
     return "\n".join([*lines, "", f"{when}{result['demo_rate']:g} demo events/s."]) + "\n"
 
 
-def _ages(found: Mapping[str, float]) -> str:
-    return f"{found['p50']:.1f} s / {found['p95']:.1f} s"
+def _two(found: Mapping[str, float]) -> str:
+    return f"{found['p50']:.2f} s / {found['p95']:.2f} s"
 
 
 def _together(results: Sequence[Result]) -> str:

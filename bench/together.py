@@ -10,12 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from bench import commits, environment, machine, report, topics
 from bench.__main__ import DOCS, RESULTS
-from bench.freshness import Floats, quantiles, read_production
+from bench.freshness import quantiles, read_production
 from bench.one_mart import FIRST
 from bench.rig import fresh, play
 from bench.run import COMMANDS
@@ -114,14 +113,8 @@ def _freshness(
     batches = commits.added(topics.path(silver, own), home / silver.name, contract.event_time)
     found = []
     for gold in _golds(contract):
-        visible = commits.batches(home / gold.table.name)
-        waited: list[Floats] = []
-        for batch in sorted(batches.keys() & visible.keys()):
-            times = batches[batch]
-            counted = times[(times >= start) & (times < end)]
-            waited.append(visible[batch] - counted)
-        if waited:
-            seconds = np.concatenate(waited)
+        seconds = commits.waits(batches, commits.batches(home / gold.table.name), start=start, end=end)
+        if len(seconds):
             found.append((gold.name, {"events": len(seconds), **quantiles(seconds)}))
     return found
 

@@ -1,8 +1,8 @@
 """``python -m bench.users``: many users look at live dashboards of the running system; how fast, and at what cost.
 
 Each user has a session and a connection of its own and asks for what a browser asks for: the data of every chart of a
-dashboard, again every 2 s. They begin spread over those 2 s. All share the machine with the system. Before they come
-and while they are there, the age of the newest event in gold is taken twice a second.
+dashboard, again every 2 s. They begin spread over those 2 s. All share the machine with the system. Of the events
+before they come and of those while they are there, it is found out how long gold took to have them.
 """
 
 import datetime as dt
@@ -10,11 +10,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -25,23 +27,32 @@ import typer
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
-from bench import machine, report
+from bench import commits, machine, report
 from bench.__main__ import DOCS, RESULTS
+from bench.freshness import Floats
+from jobs.entity import silver_table
+from jobs.marts import MARTS
 from jobs.settings import Settings, settings
+from schemas import load_contracts
 from stack import dashboard, supervision
 
 LIVE = ("live-sales", "operations-live", "travel")
 ROLES = ("business_user", "executive", "analyst")
-BUSY = "live-marketplace.clickstream"
-"""The query of a topic that always has new events, so that their age is the pipeline's doing."""
+BUSY = "marketplace.clickstream"
+"""A topic that always has new events."""
+MART = "marketplace_funnel_by_minute"
+"""A mart that counts them."""
+ARRIVED = "timestamp"
+"""When Kafka got an event: demo traffic sends some long after they happened."""
 REFRESH = 2.0
 """Seconds between two refreshes of the live dashboards."""
-LOOK_EVERY = 0.5
 LOGIN_EVERY = 3.1
 """Seconds: Superset lets an address log in 20 times a minute."""
 JSON = {"Content-Type": "application/json"}
 CACHE_STATUS = re.compile(r"Superset; hit(; ttl=-(?P<late>\d+))?")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+SETTLE = 10.0
+"""Seconds until gold has the last events, at most."""
 WARM_UP = 30.0
 """Seconds of users that do not count: the first queries open files and compile code."""
 
@@ -130,15 +141,26 @@ def _ask(user: HTTPConnectionPool, path: str, query: bytes, seen: Seen) -> None:
         seen.late_seconds.append(float(stored["late"] or 0))
 
 
-def ages(settings: Settings, seconds: float) -> list[float]:
-    """For so long, the age of the newest event of a busy topic that is in gold, seconds."""
-    found = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        latest = json.loads((settings.home / "progress" / f"{BUSY}.json").read_text())["latest_event_time"]
-        found.append((dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(latest)).total_seconds())
-        time.sleep(LOOK_EVERY)
-    return found
+def freshness(settings: Settings, spans: Mapping[str, tuple[float, float]], logs: Path) -> dict[str, dict[str, float]]:
+    """How long gold took to have the events of each span of time (epoch seconds), by what is kept of two tables' logs.
+
+    Raises:
+        ValueError: there were no events in a span.
+    """
+    silver, mart = _watched(settings)
+    added = commits.added(silver, logs / silver.name, ARRIVED)
+    visible = commits.batches(logs / mart.name)
+    waits = {name: commits.waits(added, visible, start=start, end=end) for name, (start, end) in spans.items()}
+    if empty := [name for name, found in waits.items() if not len(found)]:
+        raise ValueError(f"no event of {BUSY} reached {MART}: {', '.join(empty)}")
+    return {name: _quantiles(found) for name, found in waits.items()}
+
+
+def _watched(settings: Settings) -> tuple[Path, Path]:
+    """Where silver has the events of the busy topic, and the mart that counts them."""
+    (contract,) = (contract for contract in load_contracts() if contract.topic == BUSY)
+    (mart,) = (mart for mart in MARTS[BUSY] if mart.name == MART)
+    return Path(silver_table(contract).url(settings.lake_url)), Path(mart.table.url(settings.lake_url))
 
 
 def log_in(settings: Settings, users: int) -> list[requests.Session]:
@@ -151,11 +173,18 @@ def log_in(settings: Settings, users: int) -> list[requests.Session]:
 
 
 def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]:
-    """Take the jobs' freshness without users, then let them look."""
+    """Let so many minutes pass without users, then as many with them."""
     logins = log_in(settings, users)
-    alone = ages(settings, minutes * 60)
-    with looking(settings, logins) as found:
-        watched = ages(settings, minutes * 60)
+    spans = {}
+    with TemporaryDirectory() as logs:
+        with ExitStack() as stack:
+            for table in _watched(settings):
+                stack.enter_context(commits.keeping(table, Path(logs) / table.name, since=time.time()))
+            spans["alone"] = _pass(minutes)
+            with looking(settings, logins) as found:
+                spans["with_users"] = _pass(minutes)
+            time.sleep(SETTLE)
+        fresh = freshness(settings, spans, Path(logs))
     seen = [user.result() for user in found]
     seconds = [second for user in seen for second in user.seconds]
     late = [second for user in seen for second in user.late_seconds]
@@ -170,14 +199,21 @@ def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]
         "cache_hit_rate": len(late) / len(seconds),
         "errors": len(errors),
         "first_errors": errors[:3],
-        "freshness": {name: _quantiles(found) for name, found in (("alone", alone), ("with_users", watched))},
+        "freshness": fresh,
         "demo_rate": settings.demo_rate,
         "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
     }
 
 
-def _quantiles(found: list[float]) -> dict[str, float]:
+def _pass(minutes: float) -> tuple[float, float]:
+    """Let so many minutes pass; from when to when (epoch seconds)."""
+    start = time.time()
+    time.sleep(60 * minutes)
+    return start, time.time()
+
+
+def _quantiles(found: Sequence[float] | Floats) -> dict[str, float]:
     return {name: float(np.quantile(found, q)) for name, q in QUANTILES.items()}
 
 
