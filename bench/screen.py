@@ -85,7 +85,7 @@ def _beside_others(page: Dashboard, settings: Settings, repetitions: int, others
     with looking(settings, log_in(settings, others)) as users:
         warm = [page.open_from_list() for _ in range(repetitions)]
         events = [seconds_to_screen(page, settings, VALUE_BESIDE_OTHERS) for _ in range(repetitions)]
-    if errors := [error for user in users for error in user.result().errors]:
+    if errors := [error for user in users for error in user.errors]:
         sys.exit(f"error: {len(errors)} answers to others were errors: {errors[:3]}")
     return {"others": others, "warm_load_beside_others": warm, "event_to_screen_beside_others": events}
 

@@ -11,13 +11,14 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -34,7 +35,7 @@ from jobs.entity import silver_table
 from jobs.marts import MARTS
 from jobs.settings import Settings, settings
 from schemas import load_contracts
-from stack import dashboard, supervision
+from stack import background, dashboard, supervision
 
 LIVE = ("live-sales", "operations-live", "travel")
 ROLES = ("business_user", "executive", "analyst")
@@ -93,10 +94,15 @@ def _visitor(settings: Settings, login: requests.Session) -> HTTPConnectionPool:
 
 
 @contextmanager
-def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[list[Future[Seen]]]:
-    """Let users look at live dashboards before and meanwhile; gives what each of them met, once they have left."""
+def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[list[Seen]]:
+    """Let users look at live dashboards before and meanwhile; gives what each of them met, once they have left.
+
+    They do so in a process that has the stream's share of the processors: real ones bring their own.
+    """
     boards = [[json.dumps(query).encode() for query in chart_queries(settings, logins[0], slug)] for slug in LIVE]
-    ended, begin = Event(), time.monotonic() + REFRESH
+    fork = get_context("fork")
+    ended, begin = fork.Event(), time.monotonic() + REFRESH
+    receiver, sender = fork.Pipe(duplex=False)
 
     def look(number: int) -> Seen:
         # Each dashboard is seen in each role.
@@ -104,13 +110,22 @@ def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[
         first = begin + REFRESH * number / len(logins)
         return _look(settings, _visitor(settings, logins[number]), queries, first, ended)
 
-    with ThreadPoolExecutor(len(logins)) as threads:
-        try:
-            found = [threads.submit(look, number) for number in range(len(logins))]
-            time.sleep(REFRESH + WARM_UP)
-            yield found
-        finally:
-            ended.set()
+    def look_together() -> None:
+        background.yield_to_others(background.STREAM)
+        with ThreadPoolExecutor(len(logins)) as threads:
+            sender.send(list(threads.map(look, range(len(logins)))))
+
+    users = fork.Process(target=look_together, daemon=True)
+    users.start()
+    sender.close()  # what is left is the users' own, and ends with them
+    found: list[Seen] = []
+    try:
+        time.sleep(REFRESH + WARM_UP)
+        yield found
+    finally:
+        ended.set()
+        found += receiver.recv()
+        users.join()
 
 
 def _look(settings: Settings, user: HTTPConnectionPool, queries: list[bytes], begin: float, ended: Event) -> Seen:
@@ -181,11 +196,10 @@ def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]
             for table in _watched(settings):
                 stack.enter_context(commits.keeping(table, Path(logs) / table.name, since=time.time()))
             spans["alone"] = _pass(minutes)
-            with looking(settings, logins) as found:
+            with looking(settings, logins) as seen:
                 spans["with_users"] = _pass(minutes)
             time.sleep(SETTLE)
         fresh = freshness(settings, spans, Path(logs))
-    seen = [user.result() for user in found]
     seconds = [second for user in seen for second in user.seconds]
     late = [second for user in seen for second in user.late_seconds]
     errors = [error for user in seen for error in user.errors]

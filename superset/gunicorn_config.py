@@ -23,10 +23,19 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Give the worker connections of its own."""
+    """Give the worker connections of its own, and a process beside it that makes answers."""
+    from shared_answers import EXTENSION
     from superset.extensions import db
 
+    app = server.app.wsgi()
     # The preloaded application opened metadata connections; two processes must not share a socket.
-    with server.app.wsgi().app_context():
+    with app.app_context():
         db.engine.dispose(close=False)
+
+    def begin() -> None:
+        # Or Linux would go on to give it viewers when the worker has ended.
+        for listener in worker.sockets:
+            listener.close()
+
+    app.extensions[EXTENSION].start_maker(begin)
     lake_connection.cursor().execute("SELECT 1")  # so that the first viewer does not wait for DuckDB

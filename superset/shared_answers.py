@@ -10,10 +10,10 @@ Who sees a dataset for another reason than a role's right to its layer, such as 
 import hashlib
 import json
 import logging
+import os
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from typing import Any
 
 import rights
 import sessions
+from answer_maker import AnswerMaker
 from flask import Flask, Response, current_app, g, request, session
 from flask_login import current_user
 from redis import Redis
@@ -41,12 +42,16 @@ MAKING_SECONDS = 10.0
 """How long others count on whoever said that they make an answer."""
 LARGEST = 2**16
 """Bytes of a question that is looked at; a dashboard's have a tenth of it."""
+REMEMBERED_SECONDS = 60.0
+"""How long it is remembered what somebody may see, if nobody says that rights have changed."""
+PERIOD = 5.0
+"""Seconds for which viewers are counted."""
 CROWD = 3
 """How many viewers of one process in one period are not many yet. While there are no more, whoever comes first after an
 answer's time waits for a new one, as the only viewer of a dashboard does whenever it refreshes."""
-REST = 4
-"""After making an answer, how many times its processor time to wait before the next one, so that a process spends no
-more than a fifth of its time with those that nobody waits for; the stream needs the rest."""
+REST = 1
+"""After making an answer, how many times its processor time to wait before the next one."""
+EXTENSION = "shared-answers"
 PENDING = "sluice.pending"
 """The WSGI variable of a request that nobody waits for: the answer that it makes."""
 
@@ -77,43 +82,56 @@ class Pending:
 
 
 class Viewers:
-    """Who asks in this period and what they may see; both are asked for once in a period."""
+    """Who asks, and what they may see as long as nobody changes that."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._period = 0
         self._before = 0
+        self._asking: set[str] = set()
+        self._rights: bytes | None = None
+        self._until = 0.0
         self._roles: dict[str, Roles] = {}
         self._access: dict[tuple[Roles, int], Access] = {}
 
     def are_many(self) -> bool:
-        """Whether there are many, in this period or in the one before."""
-        with self._current():
-            return max(len(self._roles), self._before) > CROWD
+        """Whether many ask, in this period or in the one before."""
+        with self._lock:
+            return max(len(self._asking), self._before) > CROWD
+
+    def is_asking(self, session_id: str) -> None:
+        """Count a viewer, once in a period."""
+        with self._lock:
+            if (period := int(time.monotonic() / PERIOD)) > self._period:
+                self._before = len(self._asking) if period == self._period + 1 else 0
+                self._period, self._asking = period, set()
+            self._asking.add(session_id)
 
     def roles(self, session_id: str) -> Roles | None:
-        """The roles of a session's user, if they are known in this period."""
-        with self._current():
+        """The roles of a session's user, if they are known."""
+        with self._lock:
             return self._roles.get(session_id)
 
     def access(self, roles: Roles | None, dataset: int) -> Access | None:
-        """What these roles may see of a dataset, if that is known in this period."""
-        with self._current():
+        """What these roles may see of a dataset, if that is known."""
+        with self._lock:
             return None if roles is None else self._access.get((roles, dataset))
 
-    def remember(self, session_id: str, roles: Roles, dataset: int, access: Access) -> None:
-        """Keep what was found out, for this period."""
-        with self._current():
-            self._roles[session_id] = roles
-            self._access[roles, dataset] = access
-
-    @contextmanager
-    def _current(self) -> Iterator[None]:
+    def hold(self, token: bytes | None) -> bool:
+        """Whether what is known holds under this token of the rights; it is forgotten if it does not."""
         with self._lock:
-            if (period := rights.period()) > self._period:
-                self._before = len(self._roles) if period == self._period + 1 else 0
-                self._period, self._roles, self._access = period, {}, {}
-            yield
+            if token == self._rights and time.monotonic() < self._until:
+                return True
+            self._rights, self._until = token, time.monotonic() + REMEMBERED_SECONDS
+            self._roles, self._access = {}, {}
+            return False
+
+    def remember(self, session_id: str, roles: Roles, dataset: int, access: Access, token: bytes | None) -> None:
+        """Keep what was found out after the rights had this token, unless they have another by now."""
+        with self._lock:
+            if token == self._rights:
+                self._roles[session_id] = roles
+                self._access[roles, dataset] = access
 
 
 class SharedAnswers:
@@ -124,8 +142,11 @@ class SharedAnswers:
         self._next = app.wsgi_app
         self._store = store
         self._viewers = Viewers()
-        # It has no thread before a worker, forked from the process that made it, has use for one.
-        self._background = ThreadPoolExecutor(max_workers=1)
+        self._maker: AnswerMaker | None = None
+
+    def start_maker(self, begin: Callable[[], None]) -> None:
+        """Start a process that makes answers anew, so that old ones may be shown meanwhile; it calls `begin` first."""
+        self._maker = AnswerMaker(begin, self._revalidate)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer before Flask does anything, which takes three times as long, if who asks is known already."""
@@ -151,9 +172,12 @@ class SharedAnswers:
         dataset = _dataset(body)
         if dataset is None:
             return None
+        token = self._store.get(rights.KEY)
+        rights.see(token)
+        self._viewers.hold(token)
         roles = self._viewers.roles(session.sid) or _roles()
         access = self._viewers.access(roles, dataset) or _access(roles, dataset)
-        self._viewers.remember(session.sid, roles, dataset, access)
+        self._viewers.remember(session.sid, roles, dataset, access, token)
         if found := self._look_up(session.sid, dataset, access, request.environ, body):
             return found
         if not access.is_shared:
@@ -169,22 +193,28 @@ class SharedAnswers:
     def _look_up(
         self, session_id: str, dataset: int, access: Access, environ: dict[str, Any], body: bytes
     ) -> Response | None:
-        """An answer that is there, if the session is still there, too."""
+        """An answer that is there, if the session is still there, too, and the rights are those that were found out."""
         if not access.is_shared:
             return None
         key, questions = _key(access, body), self._store.pipeline(transaction=False)
-        questions.get(key).pttl(key)
-        kept, milliseconds, is_logged_in = sessions.prolong(self._app, session_id, questions).execute()
-        if not kept or not is_logged_in:
+        questions.get(key).pttl(key).get(rights.KEY)
+        kept, milliseconds, token, is_logged_in = sessions.prolong(self._app, session_id, questions).execute()
+        if not self._viewers.hold(token) or not is_logged_in:
+            return None
+        self._viewers.is_asking(session_id)
+        if not kept:
             return None
         fresh_seconds = milliseconds / 1000 - STALE_SECONDS
         if fresh_seconds >= 0:
             return _response(kept, HIT)
-        if not self._viewers.are_many():
+        if not self._maker or not self._viewers.are_many():
             return None
         pending = Pending(key, f"{key}_queued", dataset, access, time.monotonic())
-        if self._is_first(pending):
-            self._background.submit(self._revalidate, pending, _copy(environ), body)
+        if self._is_first(pending) and not self._maker.submit(pending, _copy(environ), body):
+            log.error("there is nobody to make answers anew; this worker ends, and the next one has a maker")
+            self._maker = None
+            os.kill(os.getpid(), signal.SIGTERM)
+            return None
         return _response(kept, f"{HIT}; ttl={fresh_seconds:.0f}")
 
     def keep(self, response: Response) -> Response:
@@ -236,9 +266,11 @@ class SharedAnswers:
 def install(app: Flask, store: "Redis[bytes]") -> None:
     """Let an application share answers through a store, in which its sessions are as well."""
     answers = SharedAnswers(app, store)
+    rights.announce_changes(store)
     app.before_request(answers.answer)
     app.after_request(answers.keep)
     app.wsgi_app = answers
+    app.extensions[EXTENSION] = answers
 
 
 @lru_cache(maxsize=1000)

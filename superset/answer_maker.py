@@ -1,0 +1,61 @@
+"""A process beside a web worker that makes answers which nobody waits for, while nobody else wants the processors.
+
+In the worker itself, such work would take the processors from the stream, as a page may that somebody waits for.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+NICE = 15
+"""As what is scheduled has: a third of what the stream gets."""
+AUTOGROUP = Path("/proc/self/autogroup")
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the worker is still there."""
+
+
+class AnswerMaker:
+    """Runs a function in a process of its own, forked from this one: once for each work that is submitted."""
+
+    def __init__(self, begin: Callable[[], None], make: Callable[..., None]) -> None:
+        """Start the process; before there is a second thread, and while no other process needs what is open here.
+
+        Args:
+            begin: called in the process, first.
+            make: called in it with what is submitted.
+        """
+        fork = get_context("fork")
+        self._work = fork.Queue()
+        self._process = fork.Process(target=self._run, args=(os.getpid(), begin, make), daemon=True)
+        self._process.start()
+
+    def submit(self, *work: Any) -> bool:
+        """Have something made some time; false when the process has ended, so that nothing ever will be."""
+        if not self._process.is_alive():
+            return False
+        self._work.put(work)
+        return True
+
+    def _run(self, worker: int, begin: Callable[[], None], make: Callable[..., None]) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)  # they were Gunicorn's
+        _yield_to_others()
+        begin()
+        while os.getppid() == worker:
+            try:
+                work = self._work.get(timeout=LOOK_EVERY)
+            except Empty:
+                continue
+            make(*work)
+
+
+def _yield_to_others() -> None:
+    """Open a session with a nice value: Linux divides the processors between sessions first (man 7 sched)."""
+    os.setsid()
+    os.nice(NICE)
+    if os.access(AUTOGROUP, os.W_OK):
+        AUTOGROUP.write_text(str(NICE))
