@@ -15,6 +15,8 @@ GRACE = dt.timedelta(minutes=10)
 """How long after it was due a report may still come; rendering takes half a minute, and two are rendered at a time."""
 TOLD = "told_of"
 """The member of a report's ``extra`` that says of which due time the administrators know."""
+SCHEDULED = "scheduled"
+"""The member that says since when it has which schedule."""
 
 
 @celery_app.task(name="reports.watchdog")
@@ -34,7 +36,7 @@ def _overdue(now: dt.datetime) -> Iterator[tuple[Any, dt.datetime]]:
     for report in db.session.query(ReportSchedule).filter_by(active=True, type=ReportScheduleType.REPORT):
         local = (now - GRACE).astimezone(ZoneInfo(report.timezone))
         due = croniter(report.crontab, local).get_prev(dt.datetime).astimezone(dt.UTC)
-        if report.created_on.replace(tzinfo=dt.UTC) > due or report.extra.get(TOLD) == due.isoformat():
+        if _since(report) > due or report.extra.get(TOLD) == due.isoformat():
             continue
         sent = db.session.query(ReportExecutionLog).filter(
             ReportExecutionLog.report_schedule == report,
@@ -43,6 +45,16 @@ def _overdue(now: dt.datetime) -> Iterator[tuple[Any, dt.datetime]]:
         )
         if not db.session.query(sent.exists()).scalar():
             yield report, due
+
+
+def _since(report: Any) -> dt.datetime:
+    """Since when a report has its schedule: with another one, it was due at other times."""
+    schedule = f"{report.crontab} {report.timezone}"
+    noted = report.extra.get(SCHEDULED, {})
+    if noted.get("schedule") != schedule:
+        noted = {"schedule": schedule, "since": report.changed_on.replace(tzinfo=dt.UTC).isoformat()}
+        report.extra = {**report.extra, SCHEDULED: noted}
+    return dt.datetime.fromisoformat(noted["since"])
 
 
 def _tell(report: Any, due: dt.datetime) -> None:

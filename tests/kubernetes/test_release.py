@@ -202,7 +202,7 @@ def test_nothing_was_lost_or_doubled(release: Release) -> None:
 
 def test_a_report_is_mailed_from_inside(release: Release) -> None:
     def reports() -> list[Message]:
-        # The mail sink's own copy: a Maildir. The watchdog writes, too: with this schedule, the report was due before.
+        # The mail sink's own copy: a Maildir. Alerts may write, too.
         command = ("sh", "-c", "grep -s --files-with-matches '^Subject: .Report.' /var/lib/sluice/mail/new/* || true")
         files = release.cluster.kubectl("exec", "deployment/sluice-mail", "--", *command).split()
         read = partial(release.cluster.kubectl, "exec", "deployment/sluice-mail", "--", "cat")

@@ -102,6 +102,37 @@ def test_an_answer_is_shared_with_nobody_whose_rows_a_rule_restricts(
         eventually(are_both_shared, what="answers that were there already", seconds=60)
 
 
+@pytest.fixture
+def roles_of_the_analyst(user: Users) -> Iterator[Callable[[str], None]]:
+    """Gives the analyst one role in place of all; at the end, the analyst has those of before."""
+    admin = user("admin")
+    (analyst,) = admin.get("security/users/?q=(filters:!((col:username,opr:eq,value:analyst)))").json()["result"]
+
+    def replace(name: str) -> None:
+        (role,) = admin.get(f"security/roles/?q=(filters:!((col:name,opr:eq,value:{name})))").json()["result"]
+        assert put(admin, f"security/users/{analyst['id']}", {"roles": [role["id"]]}).ok
+
+    yield replace
+    assert put(admin, f"security/users/{analyst['id']}", {"roles": [role["id"] for role in analyst["roles"]]}).ok
+
+
+def test_who_loses_a_role_is_refused_at_once(
+    system: System, sales: dict[str, Any], board: int, roles_of_the_analyst: Callable[[str], None]
+) -> None:
+    body, place = question(sales, board), api(system.settings, "chart/data")
+    with browser_session(system.settings, "analyst") as analyst, browser_session(system.settings, "executive") as other:
+
+        def is_known() -> bool:
+            answers = [asking.post(place, json=body, timeout=60) for asking in (other, analyst)]
+            assert all(answer.ok for answer in answers)
+            return "hit" in answers[1].headers.get("Cache-Status", "")
+
+        eventually(is_known, what="an answer that was there already", seconds=60)
+        roles_of_the_analyst("Gamma")
+        assert analyst.post(place, json=body, timeout=60).status_code == HTTPStatus.FORBIDDEN
+        assert other.post(place, json=body, timeout=60).ok
+
+
 def test_after_logging_out_a_copy_of_the_cookie_is_worth_nothing(system: System) -> None:
     who, logout = api(system.settings, "me/"), f"{system.credentials['superset']['url']}/logout/"
     with browser_session(system.settings, "analyst") as analyst, requests.Session() as thief:

@@ -174,9 +174,8 @@ def test_an_alert_comes_when_it_should_and_not_when_it_should_not(reports: Repor
     assert not reports.mails("No orders", "admin@", earlier=True)
 
 
-def test_the_watchdog_tells_of_a_report_that_did_not_go_out(system: System, reports: Reports) -> None:
-    at_seven = dt.datetime.now(dt.UTC).replace(hour=7, minute=0, second=0, microsecond=0) + dt.timedelta(days=1)
-    noon = (at_seven + dt.timedelta(hours=5)).isoformat()
+def overdue(system: System, now: dt.datetime) -> str:
+    """What the watchdog tells of at some time."""
     script = (
         "import sys; from superset.app import create_app\n"
         "with create_app().app_context():\n"
@@ -184,14 +183,28 @@ def test_the_watchdog_tells_of_a_report_that_did_not_go_out(system: System, repo
     )
     python = environments.directory("superset", system.settings.cache) / "bin" / "python"
     variables = os.environ | variables_of(system.settings) | superset_server.environment(system.settings)
+    command = [python, "-c", script, now.isoformat()]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
 
-    outputs = [
-        subprocess.run([python, "-c", script, noon], env=variables, capture_output=True, text=True).stdout
-        for _ in range(2)
-    ]
+
+def test_the_watchdog_tells_of_a_report_that_did_not_go_out(system: System, reports: Reports) -> None:
+    at_seven = dt.datetime.now(dt.UTC).replace(hour=7, minute=0, second=0, microsecond=0) + dt.timedelta(days=1)
+    noon = at_seven + dt.timedelta(hours=5)
+
+    outputs = [overdue(system, noon) for _ in range(2)]
 
     assert "Executive overview, daily (executive)" in outputs[0]
     # Once is enough.
     assert "Executive overview, daily" not in outputs[1]
     mail = reports.mail("[Overdue] Executive overview, daily (executive)", "admin@")
     assert "was due at" in parts(mail, "text/html")[0].decode()
+
+
+def test_a_report_is_not_overdue_for_a_schedule_that_it_did_not_have(system: System, reports: Reports) -> None:
+    name, now = "Best vendors, weekly (executive)", dt.datetime.now(dt.UTC)
+    earlier = now - dt.timedelta(minutes=2)
+
+    with reports.changed({name: {"crontab": f"{earlier.minute} {earlier.hour} * * *", "timezone": "Etc/UTC"}}):
+        # After ten minutes of grace, it would be; tomorrow it is.
+        assert name not in overdue(system, now + dt.timedelta(minutes=9))
+        assert name in overdue(system, now + dt.timedelta(days=1))
