@@ -7,6 +7,7 @@ nice value for the session, does a job yield to both.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 STREAM = 10
@@ -23,8 +24,12 @@ def yield_to_others(nice: int) -> None:
     os.setpgid(0, os.getpgid(os.getppid()))
     os.setsid()
     os.nice(nice)
-    if AUTOGROUP.exists():
-        AUTOGROUP.write_text(str(nice))
+    while AUTOGROUP.exists():
+        try:
+            AUTOGROUP.write_text(str(nice))
+            break
+        except BlockingIOError:
+            time.sleep(0.1)  # of all users but root, Linux takes ten of these a second
 
 
 if __name__ == "__main__":

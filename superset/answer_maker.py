@@ -5,6 +5,7 @@ In the worker itself, such work would take the processors from the stream, as a 
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -57,5 +58,9 @@ def _yield_to_others() -> None:
     """Open a session with a nice value: Linux divides the processors between sessions first (man 7 sched)."""
     os.setsid()
     os.nice(NICE)
-    if os.access(AUTOGROUP, os.W_OK):
-        AUTOGROUP.write_text(str(NICE))
+    while AUTOGROUP.exists():
+        try:
+            AUTOGROUP.write_text(str(NICE))
+            break
+        except BlockingIOError:
+            time.sleep(0.1)  # of all users but root, Linux takes ten of these a second
