@@ -117,6 +117,10 @@ class Viewers:
         with self._lock:
             return None if roles is None else self._access.get((roles, dataset))
 
+    def access_of(self, session_id: str, dataset: int | None) -> Access | None:
+        """What a session's user may see of a dataset, if that is known."""
+        return None if dataset is None else self.access(self.roles(session_id), dataset)
+
     def hold(self, token: bytes | None) -> bool:
         """Whether what is known holds under this token of the rights; it is forgotten if it does not."""
         with self._lock:
@@ -156,8 +160,10 @@ class SharedAnswers:
             environ["wsgi.input"] = BytesIO(body)
             session_id = parse_cookie(environ).get(self._app.config["SESSION_COOKIE_NAME"], "")
             dataset = _dataset(body)
-            access = self._viewers.access(self._viewers.roles(session_id), dataset) if dataset is not None else None
-            if access and (found := self._look_up(session_id, dataset, access, environ, body)):
+            access = self._viewers.access_of(session_id, dataset)
+            found = self._look_up(session_id, dataset, access, environ, body) if access and dataset else None
+            # Unless another request has seen meanwhile that rights have changed: then what was known is no more.
+            if found and self._viewers.access_of(session_id, dataset) is access:
                 return found(environ, start_response)
         return self._next(environ, start_response)
 
