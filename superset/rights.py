@@ -1,6 +1,6 @@
 """What roles may do, remembered: for one chart's answer, Superset asks its metadata a dozen times.
 
-Whoever changes users' roles, what roles may do or which rows they see leaves a new token in Redis with the commit,
+Whoever changes users' roles, what roles may do or which rows they see leaves a new token in Redis after the commit,
 whichever process it is. What was found out under another token holds no more.
 """
 
@@ -13,6 +13,7 @@ from uuid import uuid4
 from redis import Redis
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import Pool
 from superset.security import SupersetSecurityManager
 
 KEY = "superset_rights"
@@ -37,16 +38,14 @@ def announce_changes(store: "Redis[bytes]") -> None:
         if CHANGE.match(statement):
             connection.info[KEY] = True
 
-    def announce(connection: Connection) -> None:
-        if connection.info.pop(KEY, False):
+    def announce(_: Any, record: Any) -> None:
+        if record.info.pop(KEY, False):
             store.set(KEY, uuid4().hex)
 
-    def forget(connection: Connection) -> None:
-        connection.info.pop(KEY, None)
-
     event.listen(Engine, "after_cursor_execute", note)
-    event.listen(Engine, "commit", announce)
-    event.listen(Engine, "rollback", forget)
+    # A session gives its connection back once it has committed. SQLAlchemy's event of a commit comes before it: who saw
+    # the token then would find the old rights, and remember them under the new token.
+    event.listen(Pool, "checkin", announce)
 
 
 def see(token: bytes | None) -> None:
