@@ -1,6 +1,6 @@
-"""A process beside a web worker that makes answers which nobody waits for, while nobody else wants the processors.
+"""A process beside a web worker that makes the answers which nobody waits for, after the stream has had its share.
 
-In the worker itself, such work would take the processors from the stream, as a page may that somebody waits for.
+In the worker, such work would go before the stream, as a page does that somebody waits for.
 """
 
 import os
@@ -20,14 +20,14 @@ LOOK_EVERY = 1.0
 
 
 class AnswerMaker:
-    """Runs a function in a process of its own, forked from this one: once for each work that is submitted."""
+    """A process, forked from this one and ended with it, that calls a function for whatever is submitted."""
 
     def __init__(self, begin: Callable[[], None], make: Callable[..., None]) -> None:
-        """Start the process; before there is a second thread, and while no other process needs what is open here.
+        """Start the process, while this one has a single thread.
 
         Args:
-            begin: called in the process, first.
-            make: called in it with what is submitted.
+            begin: called there first.
+            make: called there with the arguments of each submission.
         """
         fork = get_context("fork")
         self._work = fork.Queue()
@@ -35,7 +35,7 @@ class AnswerMaker:
         self._process.start()
 
     def submit(self, *work: Any) -> bool:
-        """Have something made some time; false when the process has ended, so that nothing ever will be."""
+        """Have `make` called with these arguments, some time; false if the process has ended."""
         if not self._process.is_alive():
             return False
         self._work.put(work)
@@ -55,7 +55,7 @@ class AnswerMaker:
 
 
 def _yield_to_others() -> None:
-    """Open a session with a nice value: Linux divides the processors between sessions first (man 7 sched)."""
+    """Open a session with a nice value, as `stack/background.py` does, which is in another environment."""
     os.setsid()
     os.nice(NICE)
     while AUTOGROUP.exists():

@@ -2,15 +2,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from jobs.settings import CHECKOUT
+from tests.stack.pipeline import eventually
 
 WORKER = """
-import os, sys, time
+import os, sys
 from answer_maker import AnswerMaker
 
 def begin():
@@ -67,16 +67,14 @@ def test_what_is_submitted_is_made_in_a_session_that_yields(worker: "subprocess.
             assert read(worker, 2) == {"takes", f"makes {work}"}
         worker.kill()
         # Who is killed ends nothing; the other looks.
-        deadline = time.monotonic() + 10
-        while is_alive(maker) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not is_alive(maker)
+        eventually(lambda: not is_alive(maker), what="the process has ended", seconds=10)
 
 
 def test_without_its_process_it_takes_nothing(worker: "subprocess.Popen[str]") -> None:
     with worker:
-        os.kill(begun(worker), signal.SIGKILL)
-        time.sleep(0.5)
+        maker = begun(worker)
+        os.kill(maker, signal.SIGKILL)
+        eventually(lambda: not is_alive(maker), what="the process has ended", seconds=10)
         ask(worker, "something")
         assert read(worker, 1) == {"refuses"}
         assert worker.stdin
