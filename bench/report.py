@@ -63,7 +63,8 @@ How long does a user wait? `make bench-screen` asks this of the system that `mak
 ## With many users
 
 `make bench-users` lets many users look at the live dashboards of the system that `make up` has started, each asking
-for the data of every chart again every 2 s.
+for the data of every chart again every 2 s. They run at the stream's priority, for real users bring processors of their
+own. From event to gold counts from when Kafka has an event, for every click of the demo traffic.
 
 {users}
 ## How it is measured
@@ -301,10 +302,10 @@ def _users(result: Result | None) -> str:
         "chart data, p50 / p95 / max": " / ".join(f"{seconds[name]:.2f} s" for name in ("p50", "p95", "max")),
         "answers per second": f"{result['answers_per_second']:.0f}",
         "from the cache": f"{result['cache_hit_rate']:.0%}",
-        "kept for longer than a second, because many ask, by p50 / p95": _two(result["late_seconds"]),
+        "kept for longer than a second, because many ask, by p50 / p95": _p50_and_p95(result["late_seconds"]),
         "errors": str(result["errors"]),
-        "event to gold without users, p50 / p95": _two(freshness["alone"]),
-        "event to gold with users": _two(freshness["with_users"]),
+        "event to gold without users, p50 / p95": _p50_and_p95(freshness["alone"]),
+        "event to gold with users": _p50_and_p95(freshness["with_users"]),
     }
     lines = [_row("", [f"{result['users']} users"]), _row("---", ["---:"])]
     lines += [_row(name, [figure]) for name, figure in rows.items()]
@@ -312,7 +313,7 @@ def _users(result: Result | None) -> str:
     return "\n".join([*lines, "", f"{when}{result['demo_rate']:g} demo events/s."]) + "\n"
 
 
-def _two(found: Mapping[str, float]) -> str:
+def _p50_and_p95(found: Mapping[str, float]) -> str:
     return f"{found['p50']:.2f} s / {found['p95']:.2f} s"
 
 
