@@ -41,7 +41,7 @@ def keep(table: Path, log: Path, since: float = 0.0) -> None:
 
 @contextmanager
 def keeping(table: Path, log: Path, since: float = 0.0) -> Iterator[None]:
-    """Keep the whole log while the table forgets what is old; a look every ``KEEP_EVERY`` seconds."""
+    """Keep the log, or what is not older, while the table forgets; a look every ``KEEP_EVERY`` seconds."""
     ended = threading.Event()
 
     def watch() -> None:

@@ -50,7 +50,7 @@ CROWD = 3
 """How many viewers of one process in one period are not many yet. While there are no more, whoever comes first after an
 answer's time waits for a new one, as the only viewer of a dashboard does whenever it refreshes."""
 REST = 1
-"""After making an answer, how many times its processor time to wait before the next one."""
+"""After making an answer, how many times its processor time to wait: a process takes half of one at most."""
 EXTENSION = "shared-answers"
 PENDING = "sluice.pending"
 """The WSGI variable of a request that nobody waits for: the answer that it makes."""
