@@ -82,7 +82,7 @@ def measure(settings: Settings, *, browsers: int, repetitions: int, others: int)
 
 def _beside_others(page: Dashboard, settings: Settings, repetitions: int, others: int) -> dict[str, Any]:
     """Open the dashboard and watch events arrive while others look at the live dashboards."""
-    with looking(settings, log_in(settings, others)) as users:
+    with looking(settings, log_in(settings, others), others) as users:
         warm = [page.open_from_list() for _ in range(repetitions)]
         events = [seconds_to_screen(page, settings, VALUE_BESIDE_OTHERS) for _ in range(repetitions)]
     if errors := [error for user in users for error in user.errors]:

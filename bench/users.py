@@ -94,10 +94,11 @@ def _visitor(settings: Settings, login: requests.Session) -> HTTPConnectionPool:
 
 
 @contextmanager
-def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[list[Seen]]:
+def looking(settings: Settings, logins: Sequence[requests.Session], users: int) -> Iterator[list[Seen]]:
     """Let users look at live dashboards before and meanwhile; gives what each of them met, once they have left.
 
-    They do so in a process that has the stream's share of the processors: real ones bring their own.
+    If there are fewer logins than users, some are the same person in several windows. They look in a process that has
+    the stream's share of the processors: real ones bring their own.
     """
     boards = [[json.dumps(query).encode() for query in chart_queries(settings, logins[0], slug)] for slug in LIVE]
     fork = get_context("fork")
@@ -107,16 +108,16 @@ def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[
     def look(number: int) -> Seen:
         # Each dashboard is seen in each role.
         queries = boards[number // len(ROLES) % len(LIVE)]
-        first = begin + REFRESH * number / len(logins)
-        return _look(settings, _visitor(settings, logins[number]), queries, first, ended)
+        first = begin + REFRESH * number / users
+        return _look(settings, _visitor(settings, logins[number % len(logins)]), queries, first, ended)
 
     def look_together() -> None:
         background.yield_to_others(background.STREAM)
-        with ThreadPoolExecutor(len(logins)) as threads:
-            sender.send(list(threads.map(look, range(len(logins)))))
+        with ThreadPoolExecutor(users) as threads:
+            sender.send(list(threads.map(look, range(users))))
 
-    users = fork.Process(target=look_together, daemon=True)
-    users.start()
+    viewers = fork.Process(target=look_together, daemon=True)
+    viewers.start()
     sender.close()  # what is left is the users' own, and ends with them
     found: list[Seen] = []
     try:
@@ -125,7 +126,7 @@ def looking(settings: Settings, logins: Sequence[requests.Session]) -> Iterator[
     finally:
         ended.set()
         found += receiver.recv()
-        users.join()
+        viewers.join()
 
 
 def _look(settings: Settings, user: HTTPConnectionPool, queries: list[bytes], begin: float, ended: Event) -> Seen:
@@ -178,25 +179,25 @@ def _watched(settings: Settings) -> tuple[Path, Path]:
     return Path(silver_table(contract).url(settings.lake_url)), Path(mart.table.url(settings.lake_url))
 
 
-def log_in(settings: Settings, users: int) -> list[requests.Session]:
-    """So many users, each with a session, all roles in turn; takes 3 s for each."""
+def log_in(settings: Settings, people: int) -> list[requests.Session]:
+    """So many people, each with a session, all roles in turn; takes 3 s for each."""
     found = []
-    for number in range(users):
+    for number in range(people):
         time.sleep(LOGIN_EVERY)
         found.append(dashboard.browser_session(settings, ROLES[number % len(ROLES)]))
     return found
 
 
-def measure(settings: Settings, *, users: int, minutes: float) -> dict[str, Any]:
-    """Let so many minutes pass without users, then as many with them."""
-    logins = log_in(settings, users)
+def measure(settings: Settings, *, users: int, people: int, minutes: float) -> dict[str, Any]:
+    """Let so many minutes pass without users, then as many with them, who are so many people."""
+    logins = log_in(settings, people)
     spans = {}
     with TemporaryDirectory() as logs:
         with ExitStack() as stack:
             for table in _watched(settings):
                 stack.enter_context(commits.keeping(table, Path(logs) / table.name, since=time.time()))
             spans["alone"] = _pass(minutes)
-            with looking(settings, logins) as seen:
+            with looking(settings, logins, users) as seen:
                 spans["with_users"] = _pass(minutes)
             _wait_for_gold(settings, spans["with_users"][1])
         fresh = freshness(settings, spans, Path(logs))
@@ -252,7 +253,7 @@ def main(
     ours = settings()
     if not supervision.is_running(ours):
         sys.exit("error: the system does not run; run `make up`, and give it some minutes to warm up")
-    result = measure(ours, users=users, minutes=minutes)
+    result = measure(ours, users=users, people=users, minutes=minutes)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / report.USERS).write_text(json.dumps(result) + "\n")
     print(json.dumps({key: value for key, value in result.items() if key != "machine"}, indent=1))
