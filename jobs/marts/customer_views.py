@@ -179,7 +179,7 @@ def _profile_metrics(currency: str) -> tuple[Metric, ...]:
     return (
         Metric("customers", "COUNT(*)", "customers", "Customers."),
         Metric("total_value", "SUM(lifetime_value)", currency, "Lifetime value of all customers."),
-        Metric("mean_value", "AVG(lifetime_value)", currency, "Mean lifetime value of a customer."),
+        Metric("mean_value", "AVG(CAST(lifetime_value AS DOUBLE))", currency, "Mean lifetime value of a customer."),
         Metric("mean_orders", "AVG(orders)", "orders", "Mean number of orders of a customer."),
         Metric(
             "repeat_rate",

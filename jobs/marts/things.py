@@ -71,7 +71,12 @@ VENDORS_NOW = Snapshot(
     metrics=(
         Metric("vendors", "COUNT(*)", "vendors", "Vendors."),
         Metric("open_vendors", "COUNT(*) FILTER (WHERE is_open)", "vendors", "Vendors who sell."),
-        Metric("mean_commission_rate", "AVG(commission_rate)", "share", "Mean of what the marketplace keeps."),
+        Metric(
+            "mean_commission_rate",
+            "AVG(CAST(commission_rate AS DOUBLE))",
+            "share",
+            "Mean of what the marketplace keeps.",
+        ),
         Metric("total_monthly_goal", "SUM(monthly_goal)", "currency of the marketplace", "Goals of all vendors."),
     ),
 )
