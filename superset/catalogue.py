@@ -17,9 +17,8 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-import obstore
-from lake_connection import LAYERS, absolute, is_in_object_store, load_readers
-from obstore.store import LocalStore, from_url
+from lake_connection import load_readers
+from lake_tables import LAYERS, absolute, tables
 
 KEPT_VERSIONS = 2  # the new one, and the one that running processes have open
 
@@ -49,20 +48,11 @@ def _write_views(lake: str, file: Path) -> list[str]:
         load_readers(connection, lake)
         for layer in LAYERS:
             connection.execute(f'CREATE SCHEMA "{layer}"')
-            for table in _tables(lake, layer):
+            for table in tables(lake, layer):
                 url = f"{lake}/{layer}/{table}"
                 connection.execute(f"""CREATE VIEW "{layer}"."{table}" AS SELECT * FROM delta_scan('{url}')""")
                 views.append(f"{layer}.{table}")
     return views
-
-
-def _tables(lake: str, layer: str) -> list[str]:
-    """The Delta tables of a layer, sorted."""
-    store = from_url(lake) if is_in_object_store(lake) else LocalStore(lake)
-    folders = sorted(obstore.list_with_delimiter(store, layer)["common_prefixes"])
-    logs = {f"{folder}/_delta_log" for folder in folders}
-    found = [folder for folder in folders if logs & {*obstore.list_with_delimiter(store, folder)["common_prefixes"]}]
-    return [folder.rpartition("/")[2] for folder in found]
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 # A token without such a rule would show the rows of all. Without a dataset of its own, it holds for all datasets.
-OWN_ROWS = re.compile(r"vendor_id = '[\w-]+'")
+OWN_ROWS = re.compile(r"vendor_id = '([\w-]+)'")
 
 
 def token_secret(secret_key: str) -> str:
@@ -16,8 +16,13 @@ def token_secret(secret_key: str) -> str:
 
 def is_restricted(token: dict[str, Any]) -> bool:
     """Whether a token that a portal asks for shows one vendor's rows only."""
-    rules = token.get("rls") or []
-    return any(not rule.get("dataset") and OWN_ROWS.fullmatch(rule.get("clause", "")) for rule in rules)
+    return vendor(token.get("rls") or []) is not None
+
+
+def vendor(rules: list[dict[str, Any]]) -> str | None:
+    """Whose rows the rules of a token name; None if they show those of all."""
+    clauses = [OWN_ROWS.fullmatch(rule.get("clause", "")) for rule in rules if not rule.get("dataset")]
+    return next((clause[1] for clause in clauses if clause), None)
 
 
 def frame_in(origins: list[str], policy: dict[str, Any]) -> None:

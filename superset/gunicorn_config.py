@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 import lake_connection
+import trino_connection
 
 bind = f"{os.environ.get('SLUICE_LISTEN', '127.0.0.1')}:{os.environ['SLUICE_SUPERSET_PORT']}"
 workers = int(os.environ.get("SLUICE_SUPERSET_PROCESSES", "2"))
@@ -38,4 +39,5 @@ def post_fork(server: Any, worker: Any) -> None:
             listener.close()
 
     app.extensions[EXTENSION].start_maker(begin)
-    lake_connection.cursor().execute("SELECT 1")  # so that the first viewer does not wait for DuckDB
+    if not trino_connection.ADDRESS:
+        lake_connection.cursor().execute("SELECT 1")  # so that the first viewer does not wait for DuckDB

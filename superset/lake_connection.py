@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import duckdb
 import duckdb_extension_delta
 import duckdb_extension_httpfs
+import trino_connection
 from duckdb_engine import ConnectionWrapper, Dialect, DuckDBIdentifierPreparer
+from lake_tables import LAYERS, is_in_object_store, lake
 from sql_guard import ReadOnlyConnection
 from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer
 from sqlalchemy.engine.url import URL
 
-# What Superset may read. Silver, quarantine and bronze hold customers' data.
-LAYERS = ("gold", "ops")
 MEMORY_LIMIT = "1GB"
 
 _lock = threading.Lock()
@@ -46,21 +46,6 @@ def _reserved_words() -> set[str]:
 Dialect.preparer = IdentifierPreparer
 # It asks DuckDB, too, for each query.
 Dialect._get_default_schema_name = lambda *_: "main"
-
-
-def lake() -> str:
-    """Absolute path of the lake, or its URL: ``SLUICE_LAKE``, else ``SLUICE_HOME/lake``."""
-    return absolute(os.environ.get("SLUICE_LAKE") or str(Path(os.environ["SLUICE_HOME"], "lake")))
-
-
-def absolute(lake: str) -> str:
-    """The same, from wherever it is looked at; without a slash at its end."""
-    return (lake if is_in_object_store(lake) else str(Path(lake).resolve())).rstrip("/")
-
-
-def is_in_object_store(lake: str) -> bool:
-    """Whether it is an S3-compatible store; its keys and address are in variables ``AWS_…``."""
-    return lake.startswith("s3://")
 
 
 def catalogue() -> Path:
@@ -130,8 +115,13 @@ def _open(path: str) -> duckdb.DuckDBPyConnection:
 def mutate_connection(
     uri: URL, parameters: dict[str, Any], username: str | None, security_manager: Any, source: Any
 ) -> tuple[URL, dict[str, Any]]:
-    """Superset's ``DB_CONNECTION_MUTATOR``: every DuckDB address means the lake, whatever file it names."""
+    """Superset's ``DB_CONNECTION_MUTATOR``: every DuckDB address means the lake, whatever file it names.
+
+    Our Trino's gets the name of who asks, and the password.
+    """
     if uri.drivername.startswith("duckdb"):
         parameters.pop("connect_args", None)
         parameters["creator"] = lambda: ConnectionWrapper(ReadOnlyConnection(cursor()))
+    elif trino_connection.is_ours(uri):
+        parameters["connect_args"] = trino_connection.arguments_of_user(security_manager)
     return uri, parameters

@@ -5,7 +5,8 @@ Required: ``SLUICE_HOME``, ``SLUICE_SUPERSET_PORT``, ``SLUICE_SUPERSET_SECRET_KE
 Optional: ``SLUICE_LAKE``; ``SLUICE_PORTALS``, the origins whose pages may embed dashboards, separated by spaces; in a
 cluster also ``SLUICE_SUPERSET_URL``, how a browser of ours reaches the web server, ``SLUICE_SUPERSET_PUBLIC_URL``, how
 users do, ``SLUICE_MAIL_HOST``, ``…_USER``, ``…_PASSWORD``, ``…_FROM``, ``…_STARTTLS`` and ``SLUICE_BROWSER_SANDBOX``: 0
-where the kernel lets no process make a sandbox.
+where the kernel lets no process make a sandbox. Where Trino serves gold, ``SLUICE_TRINO_URL``, ``…_PASSWORD``,
+``…_AUTHORITY``, a file with the certificate of who signed Trino's, and ``…_SECONDS``, how long a query may take.
 """
 
 import os
@@ -24,6 +25,7 @@ import rights
 import sessions
 import shared_answers
 import sql_guard
+import trino_connection
 from audit_log import AuditLogger
 from cachelib.redis import RedisCache
 from celery.schedules import crontab
@@ -76,7 +78,8 @@ EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * DAY)
 
 # SQL Lab: a worker runs the query and leaves its rows here, for an hour.
 RESULTS_BACKEND = RedisCache(Redis.from_url(f"{REDIS_URL}/1"), key_prefix="superset_results_", default_timeout=3600)
-SQLLAB_TIMEOUT = SQLLAB_ASYNC_TIME_LIMIT_SEC = sql_guard.LONGEST_SECONDS
+SQLLAB_TIMEOUT = SQLLAB_ASYNC_TIME_LIMIT_SEC = int(os.environ.get("SLUICE_TRINO_SECONDS") or sql_guard.LONGEST_SECONDS)
+DB_POLL_INTERVAL_SECONDS = {"trino": 0.2}
 SQL_MAX_ROW = DISPLAY_MAX_ROW = 10_000
 
 EVENT_LOGGER = AuditLogger()
@@ -123,6 +126,7 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
     """Superset calls this when it has read its configuration, so that its own modules can be imported."""
     import sql_expressions  # noqa: F401
 
+    trino_connection.install()
     phone_layout.install(app)
     sessions.install(app)
     shared_answers.install(app, SESSION_REDIS)
@@ -134,6 +138,8 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
 FEATURE_FLAGS = {
     "ALERT_REPORTS": True,
     "ALERT_REPORT_TABS": True,
+    # With Trino, rows depend on who asks (`trino_connection.py`), and so must what is remembered.
+    "CACHE_IMPERSONATION": True,
     "DASHBOARD_RBAC": True,
     "EMBEDDED_SUPERSET": bool(PORTALS),
     "RLS_IN_SQLLAB": True,
