@@ -25,6 +25,14 @@ PROFILES: dict[str, tuple[str, ...]] = {
         *("--set", "lake.url=s3://bucket/lake,lake.objectStore.secret=keys,jobs.executors.enabled=true"),
         *("--set", "lake.objectStore.endpoint=http://store:9000"),
     ),
+    "trino": ("--set", "trino.enabled=true"),
+    "trino-workers": (
+        *("--set", "trino.enabled=true,trino.worker.replicas=2"),
+        *(
+            "--set",
+            "lake.url=s3://bucket/lake,lake.objectStore.secret=keys,lake.objectStore.endpoint=http://store:9000",
+        ),
+    ),
     "everything": (
         *("--set", "kafka.replicas=3,superset.web.replicas=2,superset.worker.replicas=2"),
         *("--set", "jobs.executors.enabled=true,jobs.executors.dynamicAllocation.enabled=true,demo.rate=5"),

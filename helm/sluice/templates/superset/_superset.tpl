@@ -1,3 +1,8 @@
+{{/* What metadata are made for: nobody starts on those of another engine, either. */}}
+{{- define "sluice.superset.release" -}}
+{{ include "sluice.image" (list . "superset") }}{{ if .Values.trino.enabled }} with Trino{{ end }}
+{{- end -}}
+
 {{/* Variables of every Superset process. */}}
 {{- define "sluice.superset.env" -}}
 {{- if .Values.postgresql.enabled }}
@@ -15,7 +20,11 @@
 {{ include "sluice.secretVariable" (list . "SLUICE_REDIS_URL" "redis-url") }}
 {{- end }}
 {{ include "sluice.secretVariable" (list . "SLUICE_SUPERSET_SECRET_KEY" "superset-secret-key") }}
+{{- if .Values.trino.enabled }}
+{{ include "sluice.trino.env" . }}
+{{- else }}
 {{ include "sluice.superset.lakeEnv" . }}
+{{- end }}
 - name: SLUICE_LISTEN
   value: 0.0.0.0
 - name: SLUICE_SUPERSET_PORT
@@ -58,8 +67,12 @@
 {{- define "sluice.superset.mounts" -}}
 - {name: home, mountPath: /var/lib/sluice}
 - {name: tmp, mountPath: /tmp}
-{{- if not .Values.lake.url }}
+{{- if .Values.trino.enabled }}
+- {name: trino-authority, mountPath: /etc/trino-authority, readOnly: true}
+{{- else if not .Values.lake.url }}
 - {name: lake, mountPath: /lake, readOnly: true}
+{{- end }}
+{{- if not .Values.lake.url }}
 - {name: lake, mountPath: /var/lib/sluice/quality, subPath: _quality, readOnly: true}
 {{- end }}
 {{- end -}}
@@ -70,21 +83,29 @@
 - name: tmp
   emptyDir: {}
 {{- include "sluice.lakeVolume" . }}
+{{- if .Values.trino.enabled }}
+{{ include "sluice.trino.authority" . }}
+{{- end }}
 {{- end -}}
 
-{{/* What must be there first: the tables, for those who show them; metadata of this release; the catalogue. */}}
+{{/* What must be there first: metadata of this release; the tables, and what Superset knows them by: Trino or a catalogue. */}}
 {{- define "sluice.superset.initContainers" -}}
-- name: tables
-  {{- include "sluice.imageLines" (list . "jobs") | nindent 2 }}
+{{- if .Values.trino.enabled -}}
+{{ include "sluice.superset.await" . }}
+- name: trino
+  {{- include "sluice.imageLines" (list . "superset") | nindent 2 }}
   {{- include "sluice.container" . | nindent 2 }}
-  args: [sluice, await-tables]
+  args: [python, superset/trino_connection.py]
   env:
-    {{- include "sluice.superset.lakeEnv" . | nindent 4 }}
+    {{- include "sluice.trino.env" . | nindent 4 }}
   volumeMounts:
-    {{- include "sluice.superset.mounts" . | nindent 4 }}
+    - {name: tmp, mountPath: /tmp}
+    - {name: trino-authority, mountPath: /etc/trino-authority, readOnly: true}
   resources:
-    requests: {cpu: 20m, memory: 128Mi}
-    limits: {memory: 512Mi}
+    requests: {cpu: 20m, memory: 64Mi}
+    limits: {memory: 256Mi}
+{{- else -}}
+{{ include "sluice.superset.tables" . }}
 {{ include "sluice.superset.await" . }}
 - name: catalogue
   {{- include "sluice.imageLines" (list . "superset") | nindent 2 }}
@@ -100,13 +121,38 @@
   resources:
     requests: {cpu: 20m, memory: 128Mi}
     limits: {memory: 512Mi}
+{{- end }}
+{{- end -}}
+
+{{/* The lake, for who lists its tables. */}}
+{{- define "sluice.superset.lakeMounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if not .Values.lake.url }}
+- {name: lake, mountPath: /lake, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* The tables are there. */}}
+{{- define "sluice.superset.tables" -}}
+- name: tables
+  {{- include "sluice.imageLines" (list . "jobs") | nindent 2 }}
+  {{- include "sluice.container" . | nindent 2 }}
+  args: [sluice, await-tables]
+  env:
+    {{- include "sluice.superset.lakeEnv" . | nindent 4 }}
+  volumeMounts:
+    - {name: home, mountPath: /var/lib/sluice}
+    {{- include "sluice.superset.lakeMounts" . | nindent 4 }}
+  resources:
+    requests: {cpu: 20m, memory: 128Mi}
+    limits: {memory: 512Mi}
 {{- end -}}
 
 {{- define "sluice.superset.await" -}}
 - name: metadata
   {{- include "sluice.imageLines" (list . "superset") | nindent 2 }}
   {{- include "sluice.container" . | nindent 2 }}
-  args: [python, superset/initialized.py, wait, {{ include "sluice.image" (list . "superset") | quote }}]
+  args: [python, superset/initialized.py, wait, {{ include "sluice.superset.release" . | quote }}]
   env:
     {{- include "sluice.superset.env" . | nindent 4 }}
   volumeMounts:
