@@ -101,7 +101,8 @@ def load() -> None:
     socket = CACHE / "run" / "containerd" / "containerd.sock"
     subprocess.run([CLUSTER, "load", *sorted(IMAGES.glob("*.tar"))], check=True, stdout=subprocess.DEVNULL)
     ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", "tag", "--force"]
-    for image in ("jobs", "superset"):
+    for archive in IMAGES.glob("*.tar"):
+        image = archive.stem
         for tag in TAGS[1:]:
             subprocess.run(
                 [*ctr, f"docker.io/sluice/{image}:{TAGS[0]}", f"docker.io/sluice/{image}:{tag}"],

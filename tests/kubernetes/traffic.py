@@ -20,6 +20,9 @@ COUNTS = ("input", "accepted", "refused", "late", "duplicates")
 CELL = ("orders", "units", "gross", "cancelled", "returned")
 
 
+EPOCH = "CAST('1970-01-01 00:00:00 +00:00' AS TIMESTAMP WITH TIME ZONE)"
+
+
 class Traffic:
     """Sends disorderly orders, and keeps the ledger of what was sent."""
 
@@ -63,7 +66,7 @@ class Traffic:
 
 
 class Questions:
-    """SQL to Superset's API from inside the cluster, as often as one likes."""
+    """SQL to Superset's API from inside the cluster, as often as one likes; every engine knows it."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._pod = cluster.open("toolbox", "python", "-c", IN_POD, "ask")
@@ -84,19 +87,19 @@ class Questions:
 
     def freshness(self) -> float | None:
         """Seconds since the newest event in gold; None while Superset does not answer."""
-        age = "(epoch_ms(now()) - epoch_ms(MAX(second))) / 1000.0 AS age"
+        age = "date_diff('millisecond', MAX(second), now()) / 1000e0 AS age"
         rows = self.ask(f"SELECT {age} FROM gold.marketplace_pulse_by_second")
         return rows[0]["age"] if rows else None
 
     def sales(self) -> dict[tuple[Any, ...], dict[str, Any]]:
         """The mart of sales by minute, by its key."""
         cells: dict[tuple[Any, ...], dict[str, Any]] = {}
-        key = "epoch_ms(minute) AS at, vendor_id, category, country, channel"
+        key = f"date_diff('millisecond', {EPOCH}, minute) AS at, vendor_id, category, country, channel"
         values = "orders, units, CAST(gross AS VARCHAR) AS gross, cancelled, returned"
         while True:
             rows = self.ask(
                 f"SELECT {key}, {values} FROM gold.marketplace_sales_by_minute "
-                f"ORDER BY 1, 2, 3, 4, 5 LIMIT {PAGE} OFFSET {len(cells)}"
+                f"ORDER BY 1, 2, 3, 4, 5 OFFSET {len(cells)} LIMIT {PAGE}"
             )
             assert rows is not None
             for row in rows:
