@@ -77,7 +77,7 @@ test-long: environment jars browser ## all tests at full size: more kills, large
 	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
 .PHONY: images
-images: ## build the images of jobs and Superset, as archives too; TAG=dev
+images: ## build the images of jobs and Superset, as archives too; TAG=dev IMAGES="jobs superset trino"
 	@helm/images/build $(or $(TAG),dev) .sluice/images
 
 .PHONY: test-kubernetes
