@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from jobs.settings import CHECKOUT
@@ -109,6 +110,12 @@ def load() -> None:
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
+
+
+def require_image(name: str) -> None:
+    """Skip the test where the cluster of this machine has no image of that name."""
+    if "SLUICE_TEST_KUBECONFIG" not in os.environ and not (IMAGES / f"{name}.tar").exists():
+        pytest.skip(f"there is no image {name}; `make images IMAGES={name}` makes it")
 
 
 def toolbox(options: tuple[str, ...], namespace: str = NAMESPACE) -> str:

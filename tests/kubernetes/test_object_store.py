@@ -19,12 +19,15 @@ HOST = "10.245.0.1"
 EVENTS = scaled(small=5_000, full=100_000)
 
 
-@pytest.fixture
-def released(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """The dev profile in a namespace of its own, with its lake in a bucket."""
+@pytest.fixture(params=["duckdb", "trino"])
+def released(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The dev profile in a namespace of its own, with its lake in a bucket, read by either engine."""
     if not cluster.kubeconfig.is_relative_to(clusters.CACHE):
         pytest.skip("needs the cluster of this machine, whose pods reach a store on it")
-    own = replace(cluster, namespace="sluice-bucket")
+    with_trino = request.param == "trino"
+    if with_trino:
+        clusters.require_image("trino")
+    own = replace(cluster, namespace=f"sluice-bucket-{request.param}")
     own.make_namespace()
     with object_store(tmp_path, host=HOST) as variables:
         keys = [
@@ -36,6 +39,8 @@ def released(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
             "demo.rate": "0",
             "image.jobs.tag": TAGS[0],
             "image.superset.tag": TAGS[0],
+            "image.trino.tag": TAGS[0],
+            "trino.enabled": str(with_trino).lower(),
             "lake.url": f"s3://{BUCKET}/lake",
             "lake.objectStore.endpoint": variables["AWS_ENDPOINT_URL"],
             "lake.objectStore.secret": "keys",

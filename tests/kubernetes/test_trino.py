@@ -12,7 +12,7 @@ import pytest
 
 from tests.helm.tools import CHART
 from tests.kubernetes import cluster as clusters
-from tests.kubernetes.cluster import IMAGES, RELEASE, TAGS, Cluster, eventually
+from tests.kubernetes.cluster import RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import CELL, Questions, Traffic, assert_exact
 from tests.scale import scaled
 from tests.stack.order_traffic import order_messages
@@ -57,8 +57,7 @@ def options(*values: str) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def release(cluster: Cluster) -> Iterator[Release]:
     """The dev profile with Trino, ready."""
-    if cluster.kubeconfig.is_relative_to(clusters.CACHE) and not (IMAGES / "trino.tar").exists():
-        pytest.skip("there is no image of Trino; IMAGES='jobs superset trino' helm/images/build makes it")
+    clusters.require_image("trino")
     own = replace(cluster, namespace="sluice-trino")
     own.make_namespace()
     began = time.monotonic()
