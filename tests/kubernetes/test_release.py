@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from email import message_from_string
-from email.message import Message
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import pytest
 from jobs.settings import CHECKOUT
 from tests.helm.tools import CHART, tool
 from tests.kubernetes import cluster as clusters
+from tests.kubernetes import reports
 from tests.kubernetes.cluster import NAMESPACE, RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import Questions, Traffic, assert_exact
 from tests.scale import scaled
@@ -201,19 +200,11 @@ def test_nothing_was_lost_or_doubled(release: Release) -> None:
 
 
 def test_a_report_is_mailed_from_inside(release: Release) -> None:
-    def reports() -> list[Message]:
-        # The mail sink's own copy: a Maildir. Alerts may write, too.
-        command = ("sh", "-c", "grep -s --files-with-matches '^Subject: .Report.' /var/lib/sluice/mail/new/* || true")
-        files = release.cluster.kubectl("exec", "deployment/sluice-mail", "--", *command).split()
-        read = partial(release.cluster.kubectl, "exec", "deployment/sluice-mail", "--", "cat")
-        return [message_from_string(read(file)) for file in files[:1]]
-
-    release.cluster.kubectl("exec", "--stdin", "toolbox", "--", "python", "-", given=SCHEDULE)
-    eventually(lambda: bool(reports()), what="a report by mail", seconds=300)
-    (mail,) = reports()
-    attached = [part.get_filename() for part in mail.walk() if part.get_filename()]
-    assert attached
-    print(f"\n{mail['Subject']!r} to {mail['To']}: {', '.join(attached)}")
+    reports.send(release.cluster, "Best vendors")
+    eventually(lambda: bool(reports.received(release.cluster)), what="a report by mail", seconds=300)
+    (mail,) = reports.received(release.cluster)
+    assert reports.attached(mail)
+    print(f"\n{mail['Subject']!r} to {mail['To']}: {', '.join(reports.attached(mail))}")
 
 
 @pytest.mark.parametrize("task", ["refresh", "maintain", "validate", "reconcile"])
@@ -290,18 +281,3 @@ def is_fresh(release: Release) -> bool:
     """Whether the newest event in gold is younger than five seconds, by Superset."""
     age = release.questions.freshness()
     return age is not None and age < FRESH
-
-
-SCHEDULE = """
-import json, os, requests
-url = os.environ["SLUICE_SUPERSET_URL"] + "/api/v1/"
-session = requests.Session()
-user = json.loads(os.environ["SLUICE_SUPERSET_USERS"])["admin"]
-login = session.post(url + "security/login", json={**user, "provider": "db"}, timeout=60).json()
-session.headers["Authorization"] = "Bearer " + login["access_token"]
-token = session.get(url + "security/csrf_token/", timeout=60).json()["result"]
-session.headers.update({"X-CSRFToken": token, "Referer": url})
-for report in session.get(url + "report/", timeout=60).json()["result"]:
-    if report["name"].startswith("Best vendors"):
-        session.put(url + f"report/{report['id']}", json={"crontab": "* * * * *"}, timeout=60).raise_for_status()
-"""

@@ -12,6 +12,7 @@ import pytest
 
 from tests.helm.tools import CHART
 from tests.kubernetes import cluster as clusters
+from tests.kubernetes import reports
 from tests.kubernetes.cluster import RELEASE, TAGS, Cluster, eventually
 from tests.kubernetes.traffic import CELL, Questions, Traffic, assert_exact
 from tests.scale import scaled
@@ -121,13 +122,25 @@ def test_the_engine_shows_a_vendor_own_rows_only(release: Release) -> None:
 
 
 def test_superset_asks_in_the_name_of_who_looks(release: Release) -> None:
+    release.cluster.kubectl("create", "job", "refresh", "--from=cronjob/sluice-refresh")
+    release.cluster.kubectl("wait", "job/refresh", "--for=condition=Complete", "--timeout=8m")
+
     told = release.cluster.kubectl("exec", "--stdin", "toolbox", "--", "python", "-", given=CHARTS)
     seen = json.loads(told.splitlines()[-1])
 
-    assert {"Sales by country", "Sales per minute"} <= seen.keys()
+    # Of marts and of views.
+    assert {"Sales per minute", "Sales of the week"} <= seen.keys()
     for chart, vendors in seen.items():
         assert len(vendors["admin"]) > 1, chart
         assert vendors["vendor"] == [VENDOR], chart
+
+
+def test_a_vendor_gets_a_report(release: Release) -> None:
+    reports.send(release.cluster, "Your week")
+    eventually(lambda: bool(reports.received(release.cluster)), what="a report by mail", seconds=300)
+    (mail,) = reports.received(release.cluster)
+    assert VENDOR in mail["To"]
+    assert reports.attached(mail)
 
 
 @pytest.mark.parametrize("name", ["staff:admin", VENDOR, "registrar", "superset", "(nobody)"])

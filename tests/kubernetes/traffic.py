@@ -20,7 +20,7 @@ COUNTS = ("input", "accepted", "refused", "late", "duplicates")
 CELL = ("orders", "units", "gross", "cancelled", "returned")
 
 
-EPOCH = "CAST('1970-01-01 00:00:00 +00:00' AS TIMESTAMP WITH TIME ZONE)"
+EPOCH = "CAST('1970-01-01 00:00:00 UTC' AS TIMESTAMP WITH TIME ZONE)"
 
 
 class Traffic:
