@@ -18,8 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
-from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
 
 from jobs.settings import CHECKOUT, Settings
 from schemas import load_contracts
@@ -52,17 +50,15 @@ def free_port_pair() -> int:
 
 @contextmanager
 def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
-    """Settings of a home with its own broker, which has every topic; that of the orders with so many partitions."""
+    """Settings of a home with its own broker, which has every topic with so many partitions."""
     settings = Settings(home=home, kafka_port=free_port_pair())
     broker.prepare(settings)
     with (home / "broker.log").open("w") as log:
         process = subprocess.Popen(broker.program(settings).command, stdout=log, stderr=log)
     try:
         eventually(lambda: broker.is_ready(settings.bootstrap_servers), what="broker is ready", seconds=120)
-        admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-        admin.create_topics([NewTopic(TOPIC, partitions, 1)])
-        admin.close()
-        broker.create_topics(settings.bootstrap_servers, [contract.topic for contract in load_contracts()])
+        topics = [contract.topic for contract in load_contracts()]
+        broker.create_topics(settings.bootstrap_servers, topics, partitions=partitions)
         yield settings
     finally:
         process.kill()
