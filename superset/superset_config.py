@@ -79,6 +79,7 @@ EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 7 * DAY)
 # SQL Lab: a worker runs the query and leaves its rows here, for an hour.
 RESULTS_BACKEND = RedisCache(Redis.from_url(f"{REDIS_URL}/1"), key_prefix="superset_results_", default_timeout=3600)
 SQLLAB_TIMEOUT = SQLLAB_ASYNC_TIME_LIMIT_SEC = int(os.environ.get("SLUICE_TRINO_SECONDS") or sql_guard.LONGEST_SECONDS)
+# Superset looks every second whether Trino has the answer, which most have sooner.
 DB_POLL_INTERVAL_SECONDS = {"trino": 0.2}
 SQL_MAX_ROW = DISPLAY_MAX_ROW = 10_000
 

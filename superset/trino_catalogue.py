@@ -5,7 +5,7 @@ table holds, and its columns, Trino reads from the table's newest commit for eac
 
 Needs ``SLUICE_LAKE`` (and ``AWS_…``), ``SLUICE_TRINO_LAKE``: where Trino finds the same lake, ``SLUICE_TRINO_URL``,
 ``SLUICE_TRINO_AUTHORITY`` and ``SLUICE_TRINO_SECRETS``, the folder of `trino_passwords.py`. Makes the file
-``SLUICE_TRINO_READY`` when Trino has all tables.
+``SLUICE_TRINO_READY`` when Trino was told of all tables, and says which ones it refused.
 """
 
 import os
