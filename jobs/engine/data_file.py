@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
-from jobs.engine.batch import MILLISECOND
+from jobs.engine.batch import EPOCH, MILLISECOND
 
 LONGEST_TEXT = 32
 LAST_CHARACTER = "\U0010ffff"
+FIRST_TIME = dt.datetime.min.replace(tzinfo=dt.UTC)
+LAST_TIME = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def storage(url: str) -> pyarrow.fs.FileSystem:
@@ -71,7 +73,7 @@ def statistics(rows: pa.Table) -> dict[str, Any]:
     file for every question about the column.
     """
     plain = [name for name in rows.column_names if _has_span(rows[name].type)]
-    spans = {name: pc.min_max(rows[name]).as_py() for name in plain}
+    spans = {name: _span(rows[name]) for name in plain}
     known = {name: span for name, span in spans.items() if all(map(_is_known, span.values()))}
     return {
         "numRecords": rows.num_rows,
@@ -89,6 +91,32 @@ def _has_span(data_type: pa.DataType) -> bool:
     return any(is_kind(data_type) for is_kind in kinds)
 
 
+def _span(values: pa.ChunkedArray) -> dict[str, Any]:
+    """The lowest and the highest value, null without one.
+
+    Arrow's times go further than Python's, and than the years 1 to 9999 of which all readers know: beyond, the span
+    ends where they end.
+    """
+    kind = values.type
+    if not pa.types.is_temporal(kind):
+        span: dict[str, Any] = pc.min_max(values).as_py()
+        return span
+    is_time = pa.types.is_timestamp(kind)
+    whole = values.cast(pa.timestamp("us", kind.tz) if is_time else pa.date32())
+    limits = pc.min_max(whole.cast(pa.int64() if is_time else pa.int32())).as_py()
+    return {name: _moment(value, is_time=is_time) for name, value in limits.items()}
+
+
+def _moment(number: int | None, *, is_time: bool) -> dt.datetime | dt.date | None:
+    """Microseconds or days since the epoch, not before the year 1 and not after 9999."""
+    if number is None:
+        return None
+    unit = dt.timedelta(microseconds=1) if is_time else dt.timedelta(days=1)
+    first, last = (FIRST_TIME - EPOCH) // unit, (LAST_TIME - EPOCH) // unit
+    moment = EPOCH + min(max(number, first), last) * unit
+    return moment if is_time else moment.date()
+
+
 def _is_known(value: Any) -> bool:
     """Whether a limit can be written down; JSON has no infinity."""
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
@@ -100,7 +128,7 @@ def _lowest(value: Any) -> Any:
         case str():
             return value[:LONGEST_TEXT]
         case dt.datetime():
-            return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+            return _text(value, "milliseconds")
         case dt.date():
             return value.isoformat()
     return value
@@ -113,9 +141,16 @@ def _highest(value: Any) -> Any:
             start = value[:LONGEST_TEXT]
             # What follows the last character there is cannot be cut.
             return value if start == value or start.endswith(LAST_CHARACTER) else start + LAST_CHARACTER
+        case dt.datetime() if value > LAST_TIME - MILLISECOND:
+            # There is no next millisecond.
+            return _text(value, "microseconds")
         case dt.datetime() if value.microsecond % 1000:
             return _lowest(value + MILLISECOND)
     return _lowest(value)
+
+
+def _text(moment: dt.datetime, precision: str) -> str:
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _exactly(value: Any) -> orjson.Fragment:
