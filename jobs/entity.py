@@ -1,10 +1,11 @@
 """One entity in ``live``: its records of a micro-batch become silver, quarantine and gold.
 
-judge against the contract ▸ dedupe within the watermark ▸ write every mart, silver, quarantine
+judge against the contract ▸ set aside what is late ▸ dedupe against silver ▸ write every mart, silver, quarantine
 """
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,13 +19,23 @@ from jobs.engine.commit import Appender, Rows
 from jobs.engine.deduplicate import Deduplication, Sifted
 from jobs.engine.evolve import evolve
 from jobs.engine.exceptions import StoppedByRuleError
+from jobs.engine.isolate import Isolation
 from jobs.engine.measures import Gold
 from jobs.engine.newest import SnapshotWriter
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
-from jobs.engine.watermark import Watermark
+from jobs.engine.watermark import Watermark, newest_event_time
 from jobs.judge import Judge
-from jobs.judged import ARRIVAL_DATE, Broken, Judged, JudgedBySpark, JudgedInMemory, Plans, silver_schema
+from jobs.judged import (
+    ARRIVAL_DATE,
+    Broken,
+    Judged,
+    JudgedBySpark,
+    JudgedInMemory,
+    Plans,
+    WithUnprocessable,
+    silver_schema,
+)
 from jobs.marts import MARTS, SNAPSHOTS, Mart
 from jobs.pseudonyms import pseudonym_key
 from jobs.settings import Settings
@@ -33,6 +44,8 @@ from quality.rules import Rule
 from schemas import Contract
 
 Write = Callable[[], None]
+
+logger = logging.getLogger(__name__)
 
 
 def query_name(domain: str) -> str:
@@ -43,6 +56,12 @@ def query_name(domain: str) -> str:
 def silver_table(contract: Contract) -> Table:
     """The table of an entity's valid events, each once."""
     return Table("silver", contract.name, silver_schema(contract), f"Valid events of {contract.topic}, each once.")
+
+
+def late_table(contract: Contract) -> Table:
+    """The table of an entity's late events, until the late lane has taken them."""
+    description = f"Valid events of {contract.topic} that came late, until they are in silver and gold."
+    return Table("late", contract.name, silver_schema(contract), description)
 
 
 def quarantine_table(contract: Contract) -> Table:
@@ -67,6 +86,8 @@ class Taken:
     broken: Broken
     batch: Batch
     """With the watermark of the entity."""
+    measures: Mapping[str, Callable[[], Rows]]
+    """Of the new events, by the name of the table that they belong to."""
 
 
 class Entity:
@@ -85,53 +106,83 @@ class Entity:
         self.rules = tuple(rule_names(contract, rules))
         self._stopping = {rule.name for rule in rules if rule.stops}
         golds: list[Gold] = [*MARTS.get(contract.topic, ()), *SNAPSHOTS.get(contract.topic, ())]
-        for table in (silver_table(contract), *(gold.table for gold in golds)):
+        for table in (silver_table(contract), late_table(contract), *(gold.table for gold in golds)):
             evolve(session, table, lake)
-        self._writers: dict[str, MartWriter | SnapshotWriter] = {
+        self.writers: dict[str, MartWriter | SnapshotWriter] = {
             gold.name: MartWriter(gold, lake) if isinstance(gold, Mart) else SnapshotWriter(gold, lake)
             for gold in golds
         }
-        self._silver = Appender(silver_table(contract), lake)
+        self.silver = Appender(silver_table(contract), lake)
+        self.late = Appender(late_table(contract), lake)
         self._quarantine = Appender(quarantine_table(contract), lake)
         silver, event_time = silver_table(contract).create(lake), contract.event_time
-        self.watermark = Watermark(silver, event_time=event_time, delay=contract.watermark_delay)
-        self._deduplication = Deduplication(
-            silver, key=contract.key, event_time=event_time, delay=contract.watermark_delay
-        )
+        self.watermark = Watermark(contract.watermark_delay, newest_event_time(silver, event_time))
+        self.deduplication = Deduplication(silver, contract.key, event_time, contract.watermark_delay)
         judge = Judge(contract, rules, key=pseudonym_key(settings))
-        self._plans = Plans(session, judge, golds, few=settings.in_memory_records)
+        self.plans = Plans(session, judge, golds, few=settings.in_memory_records)
 
     def take(self, records: Rows, batch: Batch) -> Taken:
-        """Judge and deduplicate records; writes nothing.
+        """Judge, deduplicate and measure records, under the lock of deduplication; writes nothing.
 
         Raises:
             StoppedByRuleError: one of them breaks a rule that asks to stop the job.
         """
+        try:
+            return self._take(records, batch)
+        except StoppedByRuleError:
+            raise
+        except Exception as error:
+            return self.take_apart(records, batch, error)
+
+    def take_apart(self, records: Rows, batch: Batch, error: Exception) -> Taken:
+        """Take records among which are some that make a micro-batch fail: those are refused as unprocessable.
+
+        Raises:
+            Exception: the error, where it is no record's fault.
+        """
+        isolation = Isolation(self.plans.attempt)
+        try:
+            isolation.search(records)
+        except Exception as other:
+            raise error from other
+        if not isolation.found:
+            raise error
+        for reason in isolation.reasons:
+            logger.error("A record of %s goes to quarantine: %s", self.contract.topic, reason)
+        return self._take(isolation.without(records), batch, isolation)
+
+    def _take(self, records: Rows, batch: Batch, isolation: Isolation | None = None) -> Taken:
         in_memory = isinstance(records, pa.Table)
-        judged = JudgedInMemory(records, self._plans) if in_memory else JudgedBySpark(records, self._plans)
+        judged: Judged = JudgedInMemory(records, self.plans) if in_memory else JudgedBySpark(records, self.plans)
+        if isolation is not None:
+            judged = WithUnprocessable(judged, pa.concat_tables(isolation.found), isolation.reasons)
         broken = judged.broken_rules()
         self._stop_at(broken)
         arrivals = judged.arrivals()
         own = replace(batch, watermark=self.watermark.before(arrivals))
-        return Taken(self.contract, judged, self._deduplication.sift(arrivals, own), broken, own)
+        sifted = self.deduplication.sift(arrivals, is_in_silver=self.silver.has(own))
+        measures = judged.measures(sifted) if sifted.accepted else {}
+        return Taken(self.contract, judged, sifted, broken, own, measures)
 
     def writes(self, taken: Taken) -> list[Write]:
         """What is to be written, each into a table of its own; what is looked at live comes first."""
         judged, sifted, batch = taken.judged, taken.sifted, taken.batch
         writes: list[Write] = []
         if sifted.accepted:
-            writes += [partial(self._upsert, name, rows, batch) for name, rows in judged.measures(sifted).items()]
-            writes += [lambda: self._silver.append(judged.silver(sifted), batch)]
+            writes += [partial(self._upsert, name, rows, batch) for name, rows in taken.measures.items()]
+            writes += [lambda: self.silver.append(judged.silver(sifted), batch)]
+        if sifted.late:
+            writes += [lambda: self.late.append(judged.late(sifted), batch)]
         if sifted.refused:
             writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
         return writes
 
     def _upsert(self, name: str, rows: Callable[[], Rows], batch: Batch) -> None:
-        self._writers[name].upsert(rows(), batch)
+        self.writers[name].upsert(rows(), batch)
 
     def remember(self, taken: Taken) -> None:
         """Take note that every table has a batch."""
-        self._deduplication.remember(taken.sifted)
+        self.deduplication.remember(taken.sifted.arrivals, taken.sifted.is_new)
         self.watermark.advance(taken.sifted)
         taken.judged.release()
 

@@ -1,6 +1,7 @@
 """What became of the records that ``live`` took in: the marts ``ops/live_by_minute`` and ``ops/quality_by_minute``."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -35,8 +36,10 @@ INTAKE_BY_MINUTE = Mart(
         _counted("input", "Records read from Kafka."),
         _counted("accepted", "Valid events, written to silver."),
         _counted("refused", "Records written to quarantine."),
-        _counted("late", "Valid events dropped because they came later than the watermark."),
-        _counted("duplicates", "Valid events dropped because an event of the same identity came before."),
+        _counted("late", "Valid events that came later than the contract's delay; they follow within a minute."),
+        _counted("duplicates", "Valid events in time, dropped because an event of the same identity came before."),
+        _counted("late_accepted", "Late events that followed: they are in silver and gold."),
+        _counted("late_duplicates", "Late events dropped because an event of the same identity came before."),
         _slowest("slowest_seconds", "The longest time from a record's arrival in Kafka until its batch was counted."),
         _slowest("promised_seconds", "The freshness that the contract promises."),
     ),
@@ -97,8 +100,10 @@ def intake(entity: str, sifted: Sifted, *, at: dt.datetime, promised: dt.timedel
         "refused": sifted.refused,
         "late": sifted.late,
         "duplicates": sifted.duplicates,
+        "late_accepted": 0,
+        "late_duplicates": 0,
         # A batch without records has no oldest one.
-        "slowest_seconds": max(0.0, at.timestamp() - sifted.arrivals.oldest / 1_000_000),
+        "slowest_seconds": max(0.0, at.timestamp() - (sifted.arrivals.oldest or math.inf) / 1_000_000),
         "promised_seconds": promised.total_seconds(),
     }
     return pa.Table.from_pylist([row])
@@ -126,6 +131,16 @@ class IntakeWriter:
         rows = [intake(one.contract.topic, one.sifted, at=now, promised=one.contract.freshness) for one in taken]
         self._intake.upsert(pa.concat_tables(rows), closed)
         self.count_rules([_judged(one, rules[one.contract.topic], now) for one in taken], closed)
+
+    def count_late(self, entity: str, batch: Batch, *, accepted: int, duplicates: int) -> None:
+        """Add what became of late events."""
+        now = dt.datetime.now(dt.UTC)
+        counts = {measure.name: 0 for measure in INTAKE_BY_MINUTE.measures if measure.merge == "sum"}
+        counts |= {"late_accepted": accepted, "late_duplicates": duplicates}
+        row = {"minute": now.replace(second=0, microsecond=0), "entity": entity, **counts}
+        names = [INTAKE_BY_MINUTE.window, *INTAKE_BY_MINUTE.dimensions, *(m.name for m in INTAKE_BY_MINUTE.measures)]
+        rows = pa.Table.from_pylist([dict.fromkeys(names) | row])
+        self._intake.upsert(rows, replace(batch, watermark=now - STILL_OPEN))
 
     def count_rules(self, counts: Sequence[pa.Table], batch: Batch) -> None:
         """Add what every rule said."""

@@ -26,8 +26,6 @@ DECIMAL_POINT = "de-CH"
 """A locale of decimal points and without commas."""
 STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 """By default Spark takes more than JSON."""
-RELEASED = "sluice-released"
-"""The header of a record that was refused and that an operator sends again: ``partition:offset`` of the first time."""
 
 
 class Judge:
@@ -69,9 +67,6 @@ class Judge:
             ),
             *map(F.col, ORIGIN),
             *(F.when(~accepted, record[name]).alias(name) for name in ENVELOPE if name not in ORIGIN),
-            F.coalesce(F.exists(record["headers"], lambda header: header["key"] == RELEASED), F.lit(False)).alias(
-                "is_released"
-            ),
             F.coalesce(F.octet_length(record["value"]), F.lit(0)).alias("bytes"),
         ]
 

@@ -1,5 +1,6 @@
 """The judged records of one topic in a micro-batch: in memory while they are few, else held by Spark."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
@@ -12,8 +13,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructType
 
 from jobs.bronze import RECORD
+from jobs.engine import data_file
 from jobs.engine.commit import Rows, collect_if_few
 from jobs.engine.deduplicate import ORIGIN, Arrivals, Sifted
+from jobs.engine.identities import Flags
 from jobs.engine.measures import Gold, Measures
 from jobs.engine.prepared import Prepared
 from jobs.engine.table import column
@@ -35,8 +38,7 @@ class Judged(Protocol):
 
     Its columns are the contract's fields, null where the event is refused; ``reasons``, empty where it is accepted;
     ``marks`` and ``noted``, the warnings and notes on an accepted event, null where there are none; the record's
-    ``ORIGIN``; the rest of its ``ENVELOPE``, null where the event is accepted; ``is_released``, whether an operator
-    sent it again from quarantine; and ``bytes``, the size of its value.
+    ``ORIGIN``; the rest of its ``ENVELOPE``, null where the event is accepted; and ``bytes``, the size of its value.
     """
 
     @property
@@ -51,6 +53,9 @@ class Judged(Protocol):
 
     def silver(self, sifted: Sifted) -> Rows:
         """The new events, to be appended."""
+
+    def late(self, sifted: Sifted) -> Rows:
+        """The late events, with the columns of silver."""
 
     def quarantine(self, sifted: Sifted) -> Rows:
         """The refused records, with the columns of quarantine."""
@@ -88,6 +93,15 @@ class Plans:
             return screened
         judged = self._thorough.compute(doubtful.select(ENVELOPE)).cast(screened.schema)
         return pa.concat_tables([screened.filter(pc.is_valid(screened["reasons"])), judged])
+
+    def attempt(self, records: pa.Table) -> None:
+        """Judge and measure records and see whether they can be written, as a micro-batch would; writes nothing."""
+        rows = self.judged(records)
+        is_accepted = pc.equal(pc.list_value_length(rows["reasons"]), 0)
+        events = rows.filter(is_accepted).select(silver_columns(self.contract))
+        refused = rows.filter(pc.invert(is_accepted)).select(ENVELOPE)
+        for written in (events, refused, *self.measured(events).values()):
+            data_file.statistics(written)
 
     def measured(self, events: pa.Table) -> dict[str, pa.Table]:
         """The measures of events, with the columns of silver, by the name of the table that they belong to."""
@@ -134,10 +148,15 @@ class JudgedInMemory:
         """The new events, to be appended."""
         return self._rows.select(silver_columns(self._contract)).filter(pa.array(sifted.is_new))
 
+    def late(self, sifted: Sifted) -> pa.Table:
+        """The late events, with the columns of silver."""
+        return self._rows.select(silver_columns(self._contract)).filter(pa.array(sifted.is_late))
+
     def quarantine(self, sifted: Sifted) -> pa.Table:
         """The refused records, with the columns of quarantine."""
         refused = self._rows.filter(pc.invert(self._is_accepted)).select([*ENVELOPE, "reasons"])
-        return refused.append_column(ARRIVAL_DATE, refused["timestamp"].cast(pa.date32()))
+        today = dt.datetime.now(dt.UTC).date()
+        return refused.append_column(ARRIVAL_DATE, pa.array([today] * refused.num_rows, pa.date32()))
 
     def broken_rules(self) -> Broken:
         """How many records break each rule."""
@@ -174,14 +193,14 @@ class JudgedBySpark:
         key, event_time = self._contract.key, self._contract.event_time
         is_accepted = (F.size("reasons") == 0).alias("is_accepted")
         return Arrivals.of(
-            self._rows.select(key, event_time, *ORIGIN, is_accepted, "is_released").toArrow(),
+            self._rows.select(key, event_time, *ORIGIN, is_accepted).toArrow(),
             key=key,
             event_time=event_time,
         )
 
     def measures(self, sifted: Sifted) -> dict[str, Callable[[], Rows]]:
         """The measures of the new events, at least one, by the name of the table that they belong to."""
-        events = self._new(sifted)
+        events = self._kept(sifted, sifted.is_new)
 
         def measured(gold: Gold) -> Rows:
             measures = gold.measure(events)
@@ -193,12 +212,16 @@ class JudgedBySpark:
 
     def silver(self, sifted: Sifted) -> Rows:
         """The new events, to be appended."""
-        return collect_if_few(self._new(sifted), count=sifted.accepted, few=self._most(is_accepted=True))
+        return self._events(sifted, sifted.is_new, count=sifted.accepted)
+
+    def late(self, sifted: Sifted) -> Rows:
+        """The late events, with the columns of silver."""
+        return self._events(sifted, sifted.is_late, count=sifted.late)
 
     def quarantine(self, sifted: Sifted) -> Rows:
         """The refused records, with the columns of quarantine."""
         refused = self._rows.where(F.size("reasons") > 0).select(*ENVELOPE, "reasons")
-        rows = refused.withColumn(ARRIVAL_DATE, F.to_date("timestamp"))
+        rows = refused.withColumn(ARRIVAL_DATE, F.lit(dt.datetime.now(dt.UTC).date()))
         return collect_if_few(rows, count=sifted.refused, few=self._most(is_accepted=False))
 
     def broken_rules(self) -> Broken:
@@ -210,8 +233,11 @@ class JudgedBySpark:
             broken[OUTCOMES[row["name"]]][row["rule"]] = row["count"]
         return broken
 
-    def _new(self, sifted: Sifted) -> DataFrame:
-        rows = silver_rows(sifted.keep(self._rows), self._contract)
+    def _events(self, sifted: Sifted, which: Flags, *, count: int) -> Rows:
+        return collect_if_few(self._kept(sifted, which), count=count, few=self._most(is_accepted=True))
+
+    def _kept(self, sifted: Sifted, which: Flags) -> DataFrame:
+        rows = silver_rows(sifted.keep(self._rows, which), self._contract)
         return rows.coalesce(1) if len(sifted.arrivals) <= self._few else rows
 
     def _most(self, *, is_accepted: bool) -> int:
@@ -230,6 +256,65 @@ class JudgedBySpark:
         """Give the memory back."""
         self._judged.unpersist()
         self._screened.unpersist()
+
+
+class WithUnprocessable:
+    """The judged records of a micro-batch, and those that could not even be judged: they are refused.
+
+    Args:
+        judged: the others.
+        records: with the columns of ``ENVELOPE``.
+        reasons: of each.
+    """
+
+    def __init__(self, judged: Judged, records: pa.Table, reasons: Sequence[str]) -> None:
+        self._judged = judged
+        self._records = records.select(ENVELOPE)
+        self._reasons = reasons
+
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return self._judged.size + int(self._records.nbytes)
+
+    def arrivals(self) -> Arrivals:
+        """What deduplication looks at."""
+        return self._judged.arrivals().with_refused(self._records)
+
+    def measures(self, sifted: Sifted) -> dict[str, Callable[[], Rows]]:
+        """The measures of the new events, at least one, by the name of the table that they belong to."""
+        return self._judged.measures(self._others(sifted))
+
+    def silver(self, sifted: Sifted) -> Rows:
+        """The new events, to be appended."""
+        return self._judged.silver(self._others(sifted))
+
+    def late(self, sifted: Sifted) -> Rows:
+        """The late events, with the columns of silver."""
+        return self._judged.late(self._others(sifted))
+
+    def quarantine(self, sifted: Sifted) -> Rows:
+        """The refused records, with the columns of quarantine."""
+        others = self._judged.quarantine(self._others(sifted))
+        reasons = pa.array([[reason] for reason in self._reasons], pa.list_(pa.string()))
+        today = pa.array([dt.datetime.now(dt.UTC).date()] * len(self._reasons), pa.date32())
+        own = self._records.append_column("reasons", reasons).append_column(ARRIVAL_DATE, today)
+        if isinstance(others, DataFrame):
+            return others.unionByName(others.sparkSession.createDataFrame(own, others.schema))
+        return pa.concat_tables([others, own.select(others.column_names).cast(others.schema)])
+
+    def broken_rules(self) -> Broken:
+        """How many records break each rule."""
+        broken = self._judged.broken_rules()
+        broken["refused"] += Counter(map(rule_of, self._reasons))
+        return broken
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self._judged.release()
+
+    def _others(self, sifted: Sifted) -> Sifted:
+        return sifted.first(len(sifted.arrivals) - len(self._reasons))
 
 
 def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:

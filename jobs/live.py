@@ -1,13 +1,14 @@
 """Live: from Kafka to silver, quarantine and gold in one pass, one query for all topics of a domain.
 
-decode ▸ judge against the contract ▸ dedupe within the watermark ▸ write silver, quarantine and every mart
+decode ▸ judge against the contract ▸ set aside what is late ▸ dedupe ▸ write silver, quarantine and every mart
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -19,6 +20,7 @@ from jobs.engine.query import POOL, Plan, Trigger
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.entity import Entity, Taken, Write, query_name
 from jobs.intake import IntakeWriter
+from jobs.late import LateLane
 from jobs.settings import Settings
 
 # A batch costs some tenths of a second however few events it has: a busy stream goes on at once, a quiet one waits for
@@ -50,16 +52,16 @@ def live(
     """
     own = definitions.of_domain(domain)
     entities = [Entity(session, contract, own.rules[contract.topic], settings) for contract in own.contracts]
-    write = LiveWriter(session, query_name(domain), entities, settings, intake)
+    lane = LateLane(query_name(domain), entities, intake, settings)
+    write = LiveWriter(session, query_name(domain), entities, settings, intake, lane)
     wait = min(contract.freshness for contract in own.contracts) / WAITS_PER_FRESHNESS
     most = settings.max_offsets_per_trigger
     pace = None if trigger.get("availableNow") else Pace(records=min(BUSY_RECORDS, most), longest=wait)
     arrived = records(session, [contract.topic for contract in own.contracts], settings, most=most, pace=pace)
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
     watermarks = {f"live-{entity.contract.topic}": entity.watermark for entity in entities}
-    return Plan(
-        arrived, query_name(domain), write, settings, {"processingTime": looks, **trigger}, watermarks=watermarks
-    )
+    moments: Trigger = {"processingTime": looks, **trigger}
+    return Plan(arrived, query_name(domain), write, settings, moments, watermarks=watermarks, lane=lane)
 
 
 class LiveWriter:
@@ -72,10 +74,12 @@ class LiveWriter:
         entities: Sequence[Entity],
         settings: Settings,
         intake: IntakeWriter,
+        lane: LateLane,
     ) -> None:
         self._session = session
         self._entities = {entity.contract.topic: entity for entity in entities}
         self._intake = intake
+        self._lane = lane
         self._few = settings.in_memory_records
         self._weight = Weight()
         # Those of entities wait for those of writes, so they are apart.
@@ -92,25 +96,41 @@ class LiveWriter:
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
         """Commit a batch to each table that does not have it yet."""
         batch = current_batch(self._session, batch_id)
-        with self._by_topic(frame, batch) as parts:
+        with self._by_topic(frame, batch) as parts, ExitStack() as held:
+            for topic in parts:
+                held.enter_context(self._entities[topic].deduplication.lock)
             # All are judged before one is written: a rule may ask to stop.
             taken = list(self._threads.map(lambda topic: self._entities[topic].take(parts[topic], batch), parts))
             if batch.records <= self._few and sum(one.judged.size for one in taken) <= IN_MEMORY_BYTES:
-                list(self._threads.map(self._write_together, taken))
+                taken = list(self._threads.map(lambda one: self._write(one, parts, together=True), taken))
             else:
                 # Large writes go one after the other: each fills the processors and much of the memory by itself.
-                for write in [write for one in taken for write in self._writes(one)]:
-                    write()
+                taken = [self._write(one, parts) for one in taken]
             self._intake.count(taken, batch, rules={topic: entity.rules for topic, entity in self._entities.items()})
             for one in taken:
                 self._entities[one.contract.topic].remember(one)
+        self._lane.may_begin.set()
 
-    def _writes(self, taken: Taken) -> list[Write]:
-        return self._entities[taken.contract.topic].writes(taken)
+    def _write(self, taken: Taken, parts: dict[str, Rows], *, together: bool = False) -> Taken:
+        """Write what became of an entity's records; gives what was written in the end."""
+        entity = self._entities[taken.contract.topic]
+        try:
+            self._write_all(entity.writes(taken), together=together)
+        except (CommitFailedError, OSError):
+            # No record's fault.
+            raise
+        except Exception as error:
+            taken = entity.take_apart(parts[taken.contract.topic], taken.batch, error)
+            self._write_all(entity.writes(taken), together=together)
+        return taken
 
-    def _write_together(self, taken: Taken) -> None:
-        for written in [self._writing.submit(write) for write in self._writes(taken)]:
-            written.result()
+    def _write_all(self, writes: Sequence[Write], *, together: bool) -> None:
+        if together:
+            for written in [self._writing.submit(write) for write in writes]:
+                written.result()
+        else:
+            for write in writes:
+                write()
 
     @contextmanager
     def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[dict[str, Rows]]:

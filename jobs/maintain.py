@@ -12,6 +12,7 @@ from jobs.engine.races import beside_others
 from jobs.engine.table import Table
 from jobs.engine.vacuum import delete_old_files
 from jobs.judged import ARRIVAL_DATE
+from jobs.marts import Mart
 from jobs.settings import Settings
 from jobs.tables import marts, tables
 from schemas import Contract
@@ -35,7 +36,7 @@ class Maintained:
 
 def maintain(contracts: Collection[Contract], settings: Settings) -> Iterator[Maintained]:
     """Maintain every table there is, one after the other, whatever becomes of the one before."""
-    windows = {mart.table.name: mart.window for mart in marts()}
+    by_table = {f"{mart.layer}.{mart.name}": mart for mart in marts()}
     closed = dt.datetime.now(dt.UTC) - max(c.watermark_delay for c in contracts) - AFTER_THE_WATERMARK
     for name, table in tables(tuple(contracts)).items():
         url = table.url(settings.lake_url)
@@ -43,20 +44,20 @@ def maintain(contracts: Collection[Contract], settings: Settings) -> Iterator[Ma
             continue
         before, deleted, error = _files(url), 0, ""
         try:
-            _compact(table, windows.get(table.name), closed, settings)
+            _compact(table, by_table.get(name), closed, settings)
             deleted = delete_old_files(url)
         except (DeltaError, OSError) as reason:
             error = str(reason)
         yield Maintained(name, before, _files(url), deleted, error)
 
 
-def _compact(table: Table, window: str | None, closed: dt.datetime, settings: Settings) -> None:
+def _compact(table: Table, mart: Mart | None, closed: dt.datetime, settings: Settings) -> None:
     """Drop what is past its retention, and put small files together."""
     if ARRIVAL_DATE in table.partition_by and settings.retention_days:
         today = dt.datetime.now(dt.UTC).date()
         _drop_before(today - dt.timedelta(days=settings.retention_days), table.url(settings.lake_url))
-    if window:
-        compact_closed(table, window, closed, settings.lake_url)
+    if mart:
+        compact_closed(mart, closed, settings.lake_url)
     else:
         compact_appended(table, settings.lake_url)
 

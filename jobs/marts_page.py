@@ -13,9 +13,9 @@ HEAD = """# Marts
 Every table of gold: what a row is, what it counts, from which events, and how fresh it is. `make docs` writes this page
 from the declarations in [jobs/marts/](../jobs/marts).
 
-A row is upserted with every micro-batch until the watermark has passed its window. Sums, minima and maxima merge, so
-hours and days are sums over the rows of minutes: `sum(gross)`, and `sum(gross) / sum(orders)` for a mean. What comes
-later than the watermark is counted in `ops.live_by_minute`, and `sluice reconcile --fix` brings it in.
+A row is upserted with every micro-batch as long as its window is open. Sums, minima and maxima merge, so hours and
+days are sums over the rows of minutes: `sum(gross)`, and `sum(gross) / sum(orders)` for a mean. What comes late adds a
+further row to its window within a minute, until the table is compacted: sum rows up, do not count them.
 
 Tables that end in `_now` have one row per thing, with what is known of it now.
 
@@ -50,7 +50,7 @@ def snapshot_section(snapshot: Snapshot, contract: Contract) -> str:
 
 def mart_section(mart: Mart, contract: Contract) -> str:
     """What the page says of one mart."""
-    lateness = f"late events count for {_duration(contract.watermark_delay.total_seconds())}"
+    lateness = f"an event is late after {_duration(contract.watermark_delay.total_seconds())}"
     window = {mart.window: f"Start of the window of {_duration(mart.width.total_seconds())}, UTC."}
     rows = _key_rows({**window, **mart.dimensions})
     rows += [f"| `{m.name}` | {m.description} | {m.unit} | `{_escaped(m.formula)}` |" for m in mart.measures]

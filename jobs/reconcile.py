@@ -1,30 +1,23 @@
 """Reconcile: compute gold once more, in batch from bronze with the functions of ``live``, and compare cell by cell."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
 
-import numpy as np
-import obstore
-import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructType, TimestampType
 
-from jobs.alive import written_batches
 from jobs.bronze import EVENTS
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
-from jobs.engine.identities import Flags
-from jobs.engine.store import store
 from jobs.engine.table import Table, column
 from jobs.engine.upsert import MartWriter
-from jobs.engine.watermark import newest_event_time, watermark_of
-from jobs.entity import query_name, silver_table
+from jobs.engine.watermark import newest_event_time
+from jobs.entity import silver_table
 from jobs.judge import Judge
 from jobs.judged import silver_rows
 from jobs.marts import MARTS, Mart
@@ -115,24 +108,10 @@ def reconcile(
 
 
 def committed_watermark(contract: Contract, settings: Settings) -> dt.datetime | None:
-    """The watermark after the last batch that ``live`` has finished: of what is older, nothing is counted any more."""
-    lake, checkpoint = store(settings.lake_url), f"_checkpoints/{query_name(contract.domain)}"
-    batches = written_batches(lake, f"{checkpoint}/commits")
-    if not batches:
-        return None
-    _, _, offsets, *_ = obstore.get(lake, f"{checkpoint}/offsets/{max(batches)}").bytes().to_bytes().splitlines()
-    ends: dict[str, int] = json.loads(offsets).get(contract.topic, {})
-
-    def is_finished(rows: pa.Table) -> Flags:
-        partitions, offsets = rows["partition"].to_numpy(), rows["offset"].to_numpy()
-        flags: Flags = np.zeros(rows.num_rows, dtype=np.bool_)
-        for partition, end in ends.items():
-            flags |= (partitions == int(partition)) & (offsets < end)
-        return flags
-
+    """Up to when windows are closed: a delay before the newest arrival in silver."""
     silver = DeltaTable(silver_table(contract).url(settings.lake_url))
-    newest = newest_event_time(silver, contract.event_time, is_finished)
-    return None if newest is None else watermark_of(newest, contract.watermark_delay)
+    newest = newest_event_time(silver, contract.event_time)
+    return None if newest is None else newest - contract.watermark_delay
 
 
 def _events(

@@ -89,4 +89,7 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
             report(query, settings)
     if failures:
         raise failures[0]
+    if available_now:
+        for lane in [query.lane for query in queries if query.lane is not None]:
+            lane.take()
     session.stop()

@@ -6,7 +6,7 @@ from pyspark.sql.types import StructType
 
 from jobs.bronze import EVENTS
 from jobs.engine.table import Table
-from jobs.entity import quarantine_table, silver_table
+from jobs.entity import late_table, quarantine_table, silver_table
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Mart, Snapshot, View
 from jobs.quality_results import RESULTS
@@ -36,7 +36,7 @@ def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     kept += [snapshot.table for snapshot in snapshots()]
     kept += [view.table for view in views()]
     for contract in contracts:
-        kept += [silver_table(contract), quarantine_table(contract)]
+        kept += [silver_table(contract), late_table(contract), quarantine_table(contract)]
     return {f"{table.layer}.{table.name}": table for table in kept}
 
 

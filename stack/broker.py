@@ -6,8 +6,10 @@ import subprocess
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from jobs.settings import Settings
@@ -18,6 +20,9 @@ from stack.programs import Program
 
 NAME = "broker"
 NO_SECURITY: Mapping[str, str] = {}
+
+Timestamps = Literal["CreateTime", "LogAppendTime"]
+"""Who sets a record's timestamp: its producer, or the broker."""
 
 
 def program(settings: Settings) -> Program:
@@ -122,6 +127,31 @@ def create_topics(
     finally:
         admin.close()
     return missing
+
+
+def set_timestamps(
+    bootstrap_servers: str,
+    topics: Iterable[str],
+    timestamps: Timestamps,
+    *,
+    security: Mapping[str, str] = NO_SECURITY,
+) -> None:
+    """Say who sets the timestamps of records that come from now on: the broker, or their producer.
+
+    Raises:
+        StackError: Kafka cannot.
+    """
+    change = {"message.timestamp.type": timestamps, "message.timestamp.before.max.ms": str(2**63 - 1)}
+    try:
+        admin = _admin(bootstrap_servers, security)
+    except KafkaError as error:
+        raise StackError(f"Kafka at {bootstrap_servers} does not let us in: {error}") from error
+    try:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, change) for topic in topics])
+    except KafkaError as error:
+        raise StackError(f"Kafka at {bootstrap_servers} cannot change topics: {error}") from error
+    finally:
+        admin.close()
 
 
 def _admin(bootstrap_servers: str, security: Mapping[str, str]) -> KafkaAdminClient:

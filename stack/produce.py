@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from kafka.errors import KafkaError
 from jobs.kafka_security import python_options
 from jobs.settings import Settings
 from schemas import Contract
+from stack import broker
 from stack.demo import SHARES, Incident, Incidents, Kind, Message, simulate
 from stack.exceptions import StackError
 
@@ -42,14 +43,30 @@ class Sender:
         self._kafka = kafka
         self._unanswered: list[Any] = []
 
-    def send(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        at: float | None = None,
+    ) -> None:
         """Send a message.
+
+        Args:
+            topic: where to.
+            key: of the message.
+            value: of the message.
+            headers: of the message.
+            at: its timestamp, seconds since 1970, where the topic lets producers set it; default: now.
 
         Raises:
             StackError: it is too large, or Kafka did not take one of the last messages.
         """
         try:
-            answer = self._kafka.send(topic, key=key, value=value, headers=list(headers))
+            timestamp = None if at is None else int(at * 1000)
+            answer = self._kafka.send(topic, key=key, value=value, headers=list(headers), timestamp_ms=timestamp)
         except KafkaError as error:
             raise StackError(f"This message cannot be sent to {topic}: {error}") from error
         self._unanswered.append(answer)
@@ -126,16 +143,36 @@ def produce_traffic(
     of_all = rate / sum(SHARES[topic] for topic in topics)
     traffic = simulate(rate=of_all, start=start, topics=topics, seed=seed, pace=pace, incidents=incidents)
     sent, looked = 0, 0.0
-    with sender(settings) as kafka:
+    with sender(settings) as kafka, ExitStack() as past:
+        if start < begin:
+            past.enter_context(dated_by_producers(topics, settings))
         for message in _in_real_time(traffic):
             if message.at > end:
                 break
-            kafka.send(message.topic, key=message.key, value=message.value)
+            if start < begin <= message.at:
+                kafka.settle()
+                past.close()
+            kafka.send(message.topic, key=message.key, value=message.value, at=message.at)
             sent += 1
             if time.monotonic() > looked + LOOK_EVERY:
                 looked = time.monotonic()
                 incidents.all = requested_incidents(settings)
     return sent
+
+
+@contextmanager
+def dated_by_producers(topics: Collection[str], settings: Settings) -> Iterator[None]:
+    """Let producers set the timestamps of records, for traffic of the past: by the broker's clock, all of it is late.
+
+    Raises:
+        StackError: Kafka does not allow it.
+    """
+    security = python_options(settings)
+    broker.set_timestamps(settings.bootstrap_servers, topics, "CreateTime", security=security)
+    try:
+        yield
+    finally:
+        broker.set_timestamps(settings.bootstrap_servers, topics, "LogAppendTime", security=security)
 
 
 def request_incident(kind: Kind, settings: Settings, *, seconds: float) -> Incident:

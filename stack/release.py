@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.judge import RELEASED
 from jobs.quarantine import note_release, waiting
 from jobs.settings import Settings
 from schemas import Contract
 from stack.produce import sender
 
+RELEASED = "sluice-released"
+"""The header of a record that is sent again: ``partition:offset`` of the first time."""
 COLUMNS = ("key", "value", "headers", "partition", "offset")
 
 

@@ -4,6 +4,7 @@ Every commit carries a ``txn`` action with the batch's id, so that a batch that 
 already. Both writers follow the same protocol and recognise each other's commits.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import TypeAlias
@@ -27,6 +28,12 @@ def collect_if_few(frame: DataFrame, *, count: int, few: int) -> Rows:
     return frame.toArrow() if count <= few else frame
 
 
+def append_by_spark(rows: DataFrame, table: str, batch: Batch, *, url: str) -> None:
+    """Append rows to a table by Spark's tasks, exactly once."""
+    writer = rows.write.format("delta").mode("append")
+    writer.option("txnAppId", batch.application(table)).option("txnVersion", batch.id).save(url)
+
+
 class Appender:
     """Appends micro-batches to one table."""
 
@@ -35,18 +42,30 @@ class Appender:
         self._log = Log(table, lake)
         self._files = data_file.storage(table.url(lake))
         self._schema = self._log.schema
+        self._writing = threading.Lock()
+
+    def has(self, batch: Batch) -> bool:
+        """Whether the table has a batch already."""
+        with self._writing:
+            return self._log.has(batch)
 
     def append(self, rows: Rows, batch: Batch) -> None:
         """Append rows unless the table has the batch already; columns that they lack are null."""
-        if self._log.has(batch):
-            return
+        with self._writing:
+            if not self._log.has(batch):
+                self._append(rows, batch)
+
+    def take_out(self, paths: Sequence[str], batch: Batch) -> None:
+        """Take files out of the table, unless that has been done already."""
+        with self._writing:
+            self._commit([data_file.remove(path) for path in paths], batch)
+
+    def _append(self, rows: Rows, batch: Batch) -> None:
         if isinstance(rows, pa.Table):
             added = [data_file.write(part, self._files, values) for values, part in self._partitions(rows)]
             self._commit(added, batch)
         else:
-            writer = rows.write.format("delta").mode("append")
-            writer = writer.option("txnAppId", batch.application(self._table.name)).option("txnVersion", batch.id)
-            writer.save(self._log.url)
+            append_by_spark(rows, self._table.name, batch, url=self._log.url)
             self._log.forget()
 
     @beside_others

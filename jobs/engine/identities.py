@@ -36,28 +36,80 @@ class Identities:
     def __getitem__(self, rows: Flags | NDArray[np.intp]) -> "Identities":
         return Identities(self.high[rows], self.low[rows])
 
-    def first(self, order: tuple[NDArray[np.int64], ...]) -> Flags:
-        """Which rows are the first of their identity, by some columns, the most significant last."""
+    def first(self, times: Times, order: tuple[NDArray[np.int64], ...], *, within: int) -> Flags:
+        """Which rows are the first of their identity; again the first when so much later or earlier than those before.
+
+        Args:
+            times: event times, microseconds.
+            order: columns by which a row is before another, the most significant last.
+            within: microseconds up to which two of the same identity are the same.
+        """
         rows = np.lexsort((*order, self.low, self.high))
         high, low = self.high[rows], self.low[rows]
-        is_first = np.ones(len(rows), dtype=np.bool_)
-        is_first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-        flags = np.empty(len(rows), dtype=np.bool_)
-        flags[rows] = is_first
+        is_next = np.zeros(len(rows), dtype=np.bool_)
+        is_next[1:] = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+        flags = np.ones(len(rows), dtype=np.bool_)
+        kept: list[int] = []
+        # Few identities come twice in a batch.
+        for place in np.flatnonzero(is_next):
+            if not is_next[place - 1]:
+                kept = [int(times[rows[place - 1]])]
+            time = int(times[rows[place]])
+            if any(abs(time - other) <= within for other in kept):
+                flags[rows[place]] = False
+            else:
+                kept.append(time)
         return flags
+
+
+@dataclass(frozen=True)
+class _Bucket:
+    """Identities and their event times, sorted by the first half."""
+
+    identities: Identities
+    times: Times
+
+    @classmethod
+    def of(cls, identities: Identities, times: Times) -> "_Bucket":
+        order = np.argsort(identities.high)
+        return cls(identities[order], times[order])
+
+    def merged(self, other: "_Bucket") -> "_Bucket":
+        mine, theirs = self.identities, other.identities
+        places = np.searchsorted(mine.high, theirs.high)
+        high, low = np.insert(mine.high, places, theirs.high), np.insert(mine.low, places, theirs.low)
+        return _Bucket(Identities(high, low), np.insert(self.times, places, other.times))
+
+    def known(self, identities: Identities, times: Times, within: int) -> Flags:
+        """Which of these it has, at most ``within`` apart."""
+        own = self.identities
+        found = np.zeros(len(identities), dtype=np.bool_)
+        places = np.searchsorted(own.high, identities.high)
+        open_ = np.arange(len(identities))
+        # Nearly always one step: only what shares 64 bits of its hash needs another.
+        while len(open_):
+            open_ = open_[places[open_] < len(own)]
+            open_ = open_[own.high[places[open_]] == identities.high[open_]]
+            at = places[open_]
+            is_near = np.abs(self.times[at] - times[open_]) <= within
+            hit = (own.low[at] == identities.low[open_]) & is_near
+            found[open_[hit]] = True
+            open_ = open_[~hit]
+            places[open_] += 1
+        return found
 
 
 @dataclass
 class IdentitySet:
     """Identities in buckets by event time.
 
-    Each bucket is sorted, 16 bytes per identity; it grows by copying, which at these sizes is quicker than any
+    Each bucket is sorted, 24 bytes per identity; it grows by copying, which at these sizes is quicker than any
     structure of Python's own.
     """
 
     bucket_width: int
     """Microseconds."""
-    _buckets: dict[int, Identities] = field(default_factory=dict)
+    _buckets: dict[int, _Bucket] = field(default_factory=dict)
 
     def floor(self, time: int) -> int:
         """Start of the bucket of a time, in microseconds: what ``forget`` with this time leaves in the set."""
@@ -67,44 +119,23 @@ class IdentitySet:
         """Add identities with their event times, in microseconds."""
         buckets = times // self.bucket_width
         for bucket in np.unique(buckets):
-            new = identities[buckets == bucket]
-            new = new[np.argsort(new.high)]
+            is_inside = buckets == bucket
+            new = _Bucket.of(identities[is_inside], times[is_inside])
             old = self._buckets.get(int(bucket))
-            self._buckets[int(bucket)] = _merged(old, new) if old is not None else new
+            self._buckets[int(bucket)] = old.merged(new) if old is not None else new
 
     def forget(self, before: int) -> None:
         """Forget the buckets that end at or before a time, in microseconds."""
         first = before // self.bucket_width
         self._buckets = {bucket: ids for bucket, ids in self._buckets.items() if bucket >= first}
 
-    def known(self, identities: Identities) -> Flags:
-        """Which of these identities are in the set."""
+    def known(self, identities: Identities, times: Times, *, within: int) -> Flags:
+        """Which of these identities are in the set with an event time that is at most ``within`` microseconds away."""
         order = np.argsort(identities.high)  # Neighbours lie close together: far fewer cache misses.
-        ordered = identities[order]
+        ordered, ordered_times = identities[order], times[order]
         found = np.zeros(len(order), dtype=np.bool_)
         for bucket in self._buckets.values():
-            found |= _in_bucket(ordered, bucket)
+            found |= bucket.known(ordered, ordered_times, within)
         flags = np.empty(len(order), dtype=np.bool_)
         flags[order] = found
         return flags
-
-
-def _merged(old: Identities, new: Identities) -> Identities:
-    places = np.searchsorted(old.high, new.high)
-    return Identities(np.insert(old.high, places, new.high), np.insert(old.low, places, new.low))
-
-
-def _in_bucket(identities: Identities, bucket: Identities) -> Flags:
-    found = np.zeros(len(identities), dtype=np.bool_)
-    places = np.searchsorted(bucket.high, identities.high)
-    open_ = np.arange(len(identities))
-    # Nearly always one step: only identities that share 64 bits of their hash need another.
-    while len(open_):
-        inside = places[open_] < len(bucket)
-        open_ = open_[inside]
-        open_ = open_[bucket.high[places[open_]] == identities.high[open_]]
-        hit = bucket.low[places[open_]] == identities.low[open_]
-        found[open_[hit]] = True
-        open_ = open_[~hit]
-        places[open_] += 1
-    return found

@@ -1,5 +1,7 @@
 """Keep the newest row of each thing, at a cost that grows with the number of things, not of events."""
 
+import threading
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
@@ -21,6 +23,7 @@ class SnapshotWriter:
         self._storage = data_file.storage(snapshot.table.url(lake))
         self._schema = self._log.schema
         self._held: tuple[int, list[str], pa.Table] | None = None
+        self._writing = threading.Lock()
 
     @beside_others
     def upsert(self, partial: Rows, batch: Batch) -> None:
@@ -33,9 +36,11 @@ class SnapshotWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        if self._log.has(batch):
-            return
-        found = partial.toArrow() if isinstance(partial, DataFrame) else partial
+        with self._writing:
+            if not self._log.has(batch):
+                self._upsert(partial.toArrow() if isinstance(partial, DataFrame) else partial, batch)
+
+    def _upsert(self, found: pa.Table, batch: Batch) -> None:
         if not found.num_rows:
             return
         files, rows = self._hold()

@@ -5,6 +5,7 @@ To plan a query and to generate its code takes Spark several times as long as to
 the plan reads a block by its name, and each micro-batch puts its rows there.
 """
 
+import threading
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -17,7 +18,7 @@ _streams = count()
 
 
 class Prepared:
-    """A transformation that is planned once; computed by one thread at a time, in a single task.
+    """A transformation that is planned once, and computed in a single task for one thread after the other.
 
     Args:
         session: computes it.
@@ -36,6 +37,7 @@ class Prepared:
         self._block = storage.StreamBlockId(next(_streams), 0)
         self._level = storage.StorageLevel.MEMORY_AND_DISK()
         self._is_filled = False
+        self._computing = threading.Lock()
         self._any = getattr(getattr(jvm.scala.reflect, "ClassTag$"), "MODULE$").Any()
         blocks = context._gateway.new_array(storage.BlockId, 1)
         blocks[0] = self._block
@@ -50,9 +52,10 @@ class Prepared:
         Args:
             rows: with the columns of the schema, in its order.
         """
-        if self._is_filled:
-            self._blocks.removeBlock(self._block, True)
         local = self._session.createDataFrame(rows, self._schema)._jdf.logicalPlan()
-        self._blocks.putIterator(self._block, local.data().iterator(), self._level, True, self._any)
-        self._is_filled = True
-        return self._frame.toArrow()
+        with self._computing:
+            if self._is_filled:
+                self._blocks.removeBlock(self._block, True)
+            self._blocks.putIterator(self._block, local.data().iterator(), self._level, True, self._any)
+            self._is_filled = True
+            return self._frame.toArrow()

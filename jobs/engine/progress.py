@@ -9,9 +9,10 @@ from typing import Any
 
 from pyspark.sql.streaming.query import StreamingQuery
 
+from jobs.engine.batch import EPOCH
 from jobs.engine.offsets import Offsets, spans_between
 from jobs.engine.query import Query
-from jobs.engine.watermark import Watermark, watermark_of
+from jobs.engine.watermark import Watermark
 from jobs.settings import Settings
 
 RATES = ("input_rows_per_second", "processed_rows_per_second")
@@ -71,7 +72,7 @@ def _of_entity(name: str, figures: dict[str, Any], watermark: Watermark) -> dict
         "job": name,
         "offsets_behind": behind,
         "latest_event_time": None if newest is None else newest.isoformat(),
-        "watermark": None if newest is None else watermark_of(newest, watermark.delay).isoformat(),
+        "watermark": None if watermark.current == EPOCH else watermark.current.isoformat(),
         **{rate: figures[rate] and figures[rate] * share for rate in RATES},
     }
 

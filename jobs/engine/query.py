@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
@@ -23,6 +23,19 @@ class Trigger(TypedDict, total=False):
     availableNow: bool
 
 
+class Lane(Protocol):
+    """What goes on beside a query, from its start to its end."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, between two pieces of work."""
+
+    def take(self) -> int:
+        """Do all that is to be done now; returns how much there was."""
+
+
 class StoppedError(Exception):
     """A micro-batch began after its query had been told to stop; it runs when the query starts again."""
 
@@ -35,6 +48,7 @@ class Query:
     watermarks: Mapping[str, Watermark]
     _writing: threading.Lock
     _told_to_stop: threading.Event
+    lane: Lane | None = None
 
     def stop(self) -> None:
         """Let the micro-batch that is being written finish, so that every table has it, then end."""
@@ -42,6 +56,8 @@ class Query:
         with self._writing:
             pass
         self.stream.stop()
+        if self.lane is not None:
+            self.lane.stop()
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,7 @@ class Plan:
     trigger: Trigger
     watermarks: Mapping[str, Watermark] = field(default_factory=dict)
     """Of each entity that it writes, by the name under which it reports; without any, it reports as a whole."""
+    lane: Lane | None = None
 
     def start(self) -> Query:
         """Start it."""
@@ -74,4 +91,6 @@ class Plan:
         context.setLocalProperty(POOL, self.name)
         stream = (writer.trigger(**arguments) if arguments else writer).start()
         context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
-        return Query(stream, self.watermarks, writing, told_to_stop)
+        if self.lane is not None:
+            self.lane.start()
+        return Query(stream, self.watermarks, writing, told_to_stop, self.lane)

@@ -8,7 +8,7 @@ from pyspark.sql.types import DataType, StructField, StructType
 
 from jobs.engine.races import beside_others
 
-Layer = Literal["bronze", "silver", "quarantine", "gold", "ops"]
+Layer = Literal["bronze", "silver", "late", "quarantine", "gold", "ops"]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Upsert windowed measures, at a cost that does not grow with the table.
 
-A mart has one row per window and dimensions. A micro-batch brings partial measures for windows that are still open,
-that is, whose end lies after the watermark. The rows of open windows are kept in memory and, in the table, in files of
-their own; an upsert merges the batch into them and replaces those files in one commit. Rows of closed windows, which
-cannot change any more, move to files that no later upsert touches. A MERGE would rewrite ever larger files instead, for
-it puts the rows of old and new windows together.
+A mart has one row per window and dimensions. A micro-batch brings partial measures, nearly all for windows that are
+still open, that is, whose end lies after the watermark. The rows of open windows are kept in memory and, in the table,
+in files of their own; an upsert merges the batch into them and replaces those files in one commit. Rows of closed
+windows move to files that no later upsert touches. What comes to a closed window nevertheless, because it is late,
+becomes a further row of it: measures merge, so readers sum them up, and compaction makes one row of them
+(docs/decisions/0060). Thus an upsert costs what follows from the batch and the open windows, whatever the table holds.
+A MERGE would rewrite ever larger files instead, for it puts the rows of old and new windows together.
 """
 
 import datetime as dt
@@ -18,21 +20,17 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from delta.tables import DeltaTable as SparkDeltaTable
 from pyspark.sql import DataFrame
 
 from jobs.engine import data_file
 from jobs.engine.batch import Batch
-from jobs.engine.commit import Rows
+from jobs.engine.commit import Rows, append_by_spark
 from jobs.engine.log import Log
 from jobs.engine.races import beside_others
 from jobs.marts.mart import Mart
 
 CLOSED_AT_LEAST = 1_000
 """Closed rows stay with the open ones until they are this many, or as many as those: else each batch adds a file."""
-
-APP_ID = "spark.databricks.delta.write.txnAppId"
-APP_VERSION = "spark.databricks.delta.write.txnVersion"
 
 
 Part: TypeAlias = tuple[pa.Table, Batch]
@@ -41,7 +39,10 @@ Part: TypeAlias = tuple[pa.Table, Batch]
 
 @dataclass
 class OpenWindows:
-    """All rows of the table whose window starts at ``since`` or later, and the files of the table that hold them."""
+    """All rows of the table whose window starts at ``since`` or later, and the files of the table that hold them.
+
+    Among them are some of earlier windows, which other files may have rows of, too.
+    """
 
     version: int
     since: dt.datetime
@@ -58,6 +59,7 @@ class MartWriter:
         self._storage = data_file.storage(mart.table.url(lake))
         self._schema = self._log.schema
         self._open: OpenWindows | None = None
+        self._writing = threading.Lock()
 
     @beside_others
     def upsert(self, partial: Rows, batch: Batch) -> None:
@@ -70,12 +72,13 @@ class MartWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        if self._log.has(batch):
-            return
-        if isinstance(partial, DataFrame):
-            self._merge_by_spark(partial, batch)
-        else:
-            self._merge_in_memory([(partial, batch)])
+        with self._writing:
+            if self._log.has(batch):
+                return
+            if isinstance(partial, DataFrame):
+                self._append_by_spark(partial, batch)
+            else:
+                self._merge_in_memory([(partial, batch)])
 
     @beside_others
     def upsert_together(self, parts: Sequence[Part]) -> None:
@@ -87,8 +90,9 @@ class MartWriter:
         Raises:
             CommitFailedError: twenty times in a row, another application committed first.
         """
-        missing = self._log.missing([batch for _, batch in parts])
-        self._merge_in_memory([(rows, batch) for rows, batch in parts if batch in missing])
+        with self._writing:
+            missing = self._log.missing([batch for _, batch in parts])
+            self._merge_in_memory([(rows, batch) for rows, batch in parts if batch in missing])
 
     def _merge_in_memory(self, parts: Sequence[Part]) -> None:
         tables = [rows.select(self._schema.names).cast(self._schema) for rows, _ in parts]
@@ -98,38 +102,27 @@ class MartWriter:
         batches = [batch for _, batch in parts]
         # Windows at or before this start are closed: they end before the watermark.
         closed_until = min(batch.watermark for batch in batches) - self.mart.width
-        held = self._hold(min(closed_until, pc.min(partial[self.mart.window]).as_py()))
+        held = self._hold(closed_until)
         rows = merge(self.mart, held.rows, partial)
         open_rows, closed_rows = self._split(rows, closed_until)
         added = [data_file.write(part, self._storage) for part in (open_rows, closed_rows) if part.num_rows]
         version = self._log.commit([*map(data_file.remove, held.files), *added], *batches)
-        since = closed_until + dt.timedelta(microseconds=1) if closed_rows.num_rows else held.since
+        since = max(held.since, closed_until + dt.timedelta(microseconds=1)) if closed_rows.num_rows else held.since
         files = [added[0].path] if open_rows.num_rows else []
         self._open = OpenWindows(version, since, files, open_rows)
 
-    def _merge_by_spark(self, partial: DataFrame, batch: Batch) -> None:
-        keys = [self.mart.window, *self.mart.dimensions]
-        session = partial.sparkSession
-        target = SparkDeltaTable.forPath(session, self._log.url)
-        session.conf.set(APP_ID, batch.application(self.mart.name))
-        session.conf.set(APP_VERSION, str(batch.id))
-        try:
-            (
-                target.alias("mart")
-                .merge(partial.alias("batch"), " AND ".join(f"mart.{key} <=> batch.{key}" for key in keys))
-                .whenMatchedUpdate(set={m.name: m.merge_sql("mart", "batch") for m in self.mart.measures})
-                .whenNotMatchedInsertAll()
-                .execute()
-            )
-        finally:
-            session.conf.unset(APP_ID)
-            session.conf.unset(APP_VERSION)
-            self._log.forget()
+    def _append_by_spark(self, partial: DataFrame, batch: Batch) -> None:
+        """Add the rows of a batch that is too large for the driver as they are."""
+        append_by_spark(partial, self.mart.table.name, batch, url=self._log.url)
+        self._log.forget()
 
     def _hold(self, since: dt.datetime) -> OpenWindows:
-        """The rows from a window on; read from the table where they are not at hand, or somebody else has committed."""
-        if self._open is None or self._open.version != self._log.version or self._open.since > since:
-            self._open = self._read(since)
+        """The rows from a window on; read from the table where they are not at hand, or somebody else has committed.
+
+        Rows of earlier windows are not read, wherever they are: what comes to those is added to the table as it is.
+        """
+        if self._open is None or self._open.version != self._log.version:
+            self._open = self._read(since if self._open is None else max(since, self._open.since))
         return self._open
 
     def _read(self, since: dt.datetime) -> OpenWindows:

@@ -16,12 +16,6 @@ from jobs.marts.metric import Metric
 MONEY = DecimalType(38, 4)
 
 Merge = Literal["sum", "min", "max"]
-MERGE_SQL = {
-    # A measure that the mart got later is null in older rows.
-    "sum": "coalesce({mart}, 0) + coalesce({batch}, 0)",
-    "min": "least({mart}, {batch})",
-    "max": "greatest({mart}, {batch})",
-}
 
 
 @dataclass(frozen=True)
@@ -37,10 +31,6 @@ class Measure:
     unit: str
     description: str
     merge: Merge = "sum"
-
-    def merge_sql(self, mart: str, batch: str) -> str:
-        """The merged value as SQL, for two table aliases."""
-        return MERGE_SQL[self.merge].format(mart=f"{mart}.{self.name}", batch=f"{batch}.{self.name}")
 
 
 def counted(name: str, condition: str, unit: str, description: str) -> Measure:

@@ -1,7 +1,7 @@
 """Events on their way: in time, late, twice, broken, or held up."""
 
 import random
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class Disorder:
     Attributes:
         duplicated: come once more, within a minute.
         late: come up to two minutes late, after others that happened later.
-        too_late: come long after the watermark.
+        too_late: come later than their contract's delay.
         malformed: are no valid events any more.
     """
 
@@ -33,7 +33,7 @@ class Disorder:
 LATE_SECONDS = 120.0
 DUPLICATE_SECONDS = 60.0
 TOO_LATE = (3.0, 4.0)
-"""How late is too late, in delays of the watermark."""
+"""How late is too late, in delays of the contract."""
 
 
 class Outbox:
@@ -46,7 +46,6 @@ class Outbox:
         contracts: Mapping[str, Contract],
         disorder: Disorder,
         incidents: Incidents,
-        rare: Collection[str],
     ) -> None:
         self.ready: list[Message] = []
         self._environment = environment
@@ -54,8 +53,6 @@ class Outbox:
         self._contracts = contracts
         self._disorder = disorder
         self._incidents = incidents
-        # So few events do not move the watermark for certain, so none of them is too late for certain.
-        self._rare = frozenset(rare)
 
     def put(self, topic: str, event: Event) -> None:
         """Put an event of now on its way; one of a topic without contract is left out."""
@@ -66,7 +63,7 @@ class Outbox:
         fate: Fate = "accepted"
         delay = 0.0
         dice = chance.random()
-        if dice < share.too_late and topic not in self._rare:
+        if dice < share.too_late:
             fate, delay = "late", contract.watermark_delay.total_seconds() * chance.uniform(*TOO_LATE)
         elif dice < share.too_late + share.late:
             delay = chance.uniform(0, LATE_SECONDS)

@@ -7,12 +7,11 @@ from decimal import Decimal
 from stack.demo.message import Event
 from stack.demo.payments import give_back, pay
 from stack.demo.people import Customer, Customers
-from stack.demo.shop import INVENTORY_TOPIC, VENDORS_TOPIC, Product, Shop
+from stack.demo.shop import Product, Shop
 from stack.demo.world import DAY, HOUR, Process, World, timestamp
 
 CLICKS, ORDERS, PAYMENTS = "marketplace.clickstream", "marketplace.orders", "marketplace.payments"
 CUSTOMERS, REVIEWS = "marketplace.customers", "marketplace.reviews"
-RARE = (CUSTOMERS, VENDORS_TOPIC, REVIEWS, INVENTORY_TOPIC)
 """Topics with few events."""
 
 CHANNELS = {"web": 55, "app": 35, "partner": 10}

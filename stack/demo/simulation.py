@@ -57,14 +57,7 @@ def simulate(
     environment = Environment(initial_time=start)
     incidents = incidents or Incidents()
     contracts = {contract.topic: contract for contract in load_contracts() if contract.topic in topics}
-    outbox = Outbox(
-        environment,
-        chance,
-        contracts,
-        disorder or Disorder(),
-        incidents,
-        rare=(*marketplace.RARE, *travel.RARE),
-    )
+    outbox = Outbox(environment, chance, contracts, disorder or Disorder(), incidents)
     run = f"{chance.getrandbits(32):08x}"
     world = World(environment, chance, outbox, incidents, run=run, pace=pace)
     marketplace.Marketplace(world, rate * OF_MARKETPLACE)

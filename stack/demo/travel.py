@@ -10,7 +10,6 @@ from stack.demo.world import DAY, HOUR, Process, World
 
 SEARCHES, BOOKINGS, PAYMENTS = "travel.searches", "travel.bookings", "travel.payments"
 CUSTOMERS = "travel.customers"
-RARE = (CUSTOMERS,)
 """Topics with few events."""
 
 DESTINATIONS = {

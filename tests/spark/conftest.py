@@ -68,6 +68,15 @@ def start_live(spark: SparkSession, settings: Settings, *contracts: Contract, ru
     return live(spark, contracts[0].domain, definitions, settings, {"availableNow": True}, intake).start()
 
 
+def run_live(spark: SparkSession, settings: Settings, *contracts: Contract, rules: Sequence[Rule] = ()) -> None:
+    """Let ``live`` take what Kafka has, and the late lane what came late."""
+    query = start_live(spark, settings, *contracts, rules=rules)
+    assert query.stream.awaitTermination(120)
+    query.stop()
+    assert query.lane is not None
+    query.lane.take()
+
+
 @pytest.fixture
 def event() -> Event:
     """Makes an order event; keyword arguments replace its fields."""

@@ -1,4 +1,4 @@
-"""Refused events are released: they go through ``live`` once more, past the watermark, and count once."""
+"""Refused events are released: they go through ``live`` once more, as late as they are by then, and count once."""
 
 import datetime as dt
 import json
@@ -14,15 +14,14 @@ from pyspark.sql import SparkSession
 
 from jobs.entity import quarantine_table, silver_table
 from jobs.intake import INTAKE_BY_MINUTE
-from jobs.judge import RELEASED
 from jobs.marts.marketplace import SALES_BY_MINUTE
 from jobs.quarantine import RELEASES, newest_records, summarize
 from jobs.settings import Settings
-from quality.rules import Rule, rules
+from quality.rules import rules
 from schemas import Contract
 from stack.produce import producer
-from stack.release import release
-from tests.spark.conftest import Event, start_live
+from stack.release import RELEASED, release
+from tests.spark.conftest import Event, run_live
 from tests.stack.pipeline import running_broker
 
 ONLY_HOME = rules(
@@ -50,11 +49,6 @@ def send(contract: Contract, settings: Settings, *events: dict[str, Any]) -> Non
             kafka.send(contract.topic, json.dumps(event).encode(), headers=[("sender", b"test")])
 
 
-def run(spark: SparkSession, contract: Contract, settings: Settings, found: tuple[Rule, ...] = ()) -> None:
-    query = start_live(spark, settings, contract, rules=found)
-    assert query.stream.awaitTermination(120)
-
-
 def sum_of(column: str, url: str) -> int:
     return int(pc.sum(DeltaTable(url).to_pyarrow_table(columns=[column])[column]).as_py())
 
@@ -77,23 +71,24 @@ def test_released_events_count_once_however_late(
     sales, intake = SALES_BY_MINUTE.table.url(lake), INTAKE_BY_MINUTE.table.url(lake)
     long_ago = now - HOURS_AGO
     send(orders, shop, order(1, long_ago), order(2, long_ago, country="FR"), order(1, long_ago, country="FR"))
-    run(spark, orders, shop, ONLY_HOME)
+    run_live(spark, shop, orders, rules=ONLY_HOME)
     send(orders, shop, order(3, now), order(4, now, channel="pigeon"))
-    run(spark, orders, shop, ONLY_HOME)
-    # The watermark has passed: this one is late for good.
+    run_live(spark, shop, orders, rules=ONLY_HOME)
+    # Nothing is late for good.
     send(orders, shop, order(5, long_ago))
-    run(spark, orders, shop, ONLY_HOME)
-    assert sum_of("orders", sales) == 2
+    run_live(spark, shop, orders, rules=ONLY_HOME)
+    assert sum_of("orders", sales) == 3
     assert summarize(orders, lake).rules == Counter({"values_to_be_in_set: country": 2, "not_allowed: channel": 1})
 
     # The rule is gone.
     assert release(orders, shop, rule="values_to_be_in_set: country") == 2
-    run(spark, orders, shop)
+    run_live(spark, shop, orders)
 
     kept = DeltaTable(silver_table(orders).url(lake)).to_pyarrow_table(columns=["event_id"])["event_id"].to_pylist()
-    assert sorted(kept) == ["event-1", "event-2", "event-3"]
-    assert sum_of("orders", sales) == 3
-    assert [sum_of(name, intake) for name in ("refused", "late", "duplicates")] == [3, 1, 1]
+    assert sorted(kept) == ["event-1", "event-2", "event-3", "event-5"]
+    assert sum_of("orders", sales) == 4
+    counts = ("refused", "late", "late_accepted", "late_duplicates", "duplicates")
+    assert [sum_of(name, intake) for name in counts] == [3, 4, 3, 1, 0]
     waiting = summarize(orders, lake)
     assert (waiting.records, waiting.released) == (1, 2)
     assert [row["reasons"] for row in newest_records(orders, lake, count=9)] == [["not_allowed: channel (pigeon)"]]
@@ -101,13 +96,13 @@ def test_released_events_count_once_however_late(
 
     # What is still wrong comes back, and tells where it was.
     assert release(orders, shop) == 1
-    run(spark, orders, shop)
+    run_live(spark, shop, orders)
     (row,) = newest_records(orders, lake, count=9)
     assert headers(orders, lake, row["offset"]) == {"sender": b"test", RELEASED: b"0:4"}
 
     # As if the process had died before it noted what it sent.
     shutil.rmtree(RELEASES.url(lake))
     assert release(orders, shop, rule="values_to_be_in_set") == 2
-    run(spark, orders, shop)
-    assert sum_of("orders", sales) == 3
-    assert sum_of("duplicates", intake) == 3
+    run_live(spark, shop, orders)
+    assert sum_of("orders", sales) == 4
+    assert sum_of("late_duplicates", intake) == 3

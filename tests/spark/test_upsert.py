@@ -13,7 +13,7 @@ from pyspark.sql.types import DecimalType, LongType
 from jobs.engine.batch import EPOCH, Batch
 from jobs.engine.commit import Appender, Rows
 from jobs.engine.table import Table
-from jobs.engine.upsert import CLOSED_AT_LEAST, GroupCommit, MartWriter
+from jobs.engine.upsert import CLOSED_AT_LEAST, GroupCommit, MartWriter, merge
 from jobs.marts import Mart, Measure
 
 NOON = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -65,10 +65,22 @@ def batch(number: int, watermark: dt.datetime = EPOCH) -> Batch:
 
 
 def rows_of(lake: str) -> list[Row]:
-    table = (
-        DeltaTable(MART.table.url(lake)).to_pyarrow_table().sort_by([("minute", "ascending"), ("country", "ascending")])
-    )
-    return [tuple(row.values()) for row in table.to_pylist()]
+    """What the table says: rows of one window and country are one."""
+    rows = table_of(lake)
+    merged = merge(MART, rows.schema.empty_table(), rows)
+    return [
+        tuple(row.values()) for row in merged.sort_by([("minute", "ascending"), ("country", "ascending")]).to_pylist()
+    ]
+
+
+def table_of(lake: str) -> pa.Table:
+    return DeltaTable(MART.table.url(lake)).to_pyarrow_table()
+
+
+def files_of(lake: str) -> dict[str, int]:
+    """The files of the table and how many rows each has."""
+    files = pa.table(DeltaTable(MART.table.url(lake)).get_add_actions())
+    return dict(zip(files["path"].to_pylist(), files["num_records"].to_pylist(), strict=True))
 
 
 def test_measures_merge(partial_of: Any, lake: str) -> None:
@@ -141,19 +153,39 @@ def test_closed_windows_are_not_written_again(lake: str) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_row_of_a_window_that_the_watermark_has_just_passed_is_merged(lake: str, restarted: bool) -> None:
-    # Spark lets in what the watermark of the batch before allows; a batch may come with a much later one.
+def test_what_comes_to_a_closed_window_is_added_and_rewrites_nothing(lake: str, restarted: bool) -> None:
     writer = MartWriter(MART, lake)
     closed = [row(NOON, f"country-{number:04}", 1, 1, 1, 1) for number in range(CLOSED_AT_LEAST)]
     writer.upsert(in_memory([*closed, row(NOON + 9 * MINUTE, "DE", 1, 1, 1, 1)]), batch(0, NOON + 2 * MINUTE))
     if restarted:
         writer = MartWriter(MART, lake)
 
-    writer.upsert(in_memory([row(NOON, "country-0000", 1, 5, 5, 5)]), batch(1, NOON + 5 * MINUTE))
+    (closed_file,) = (path for path, size in files_of(lake).items() if size == CLOSED_AT_LEAST)
+
+    for number in (1, 2):
+        late = row(NOON, "country-0000", 1, 5, 5, 5)
+        writer.upsert(in_memory([late]), batch(number, NOON + 5 * MINUTE))
 
     rows = rows_of(lake)
     assert len(rows) == CLOSED_AT_LEAST + 1
-    assert rows[0] == row(NOON, "country-0000", 2, 6, 1, 5)
+    assert rows[0] == row(NOON, "country-0000", 3, 11, 1, 5)
+    assert closed_file in files_of(lake)
+    # What came twice is one row more, not two.
+    assert table_of(lake).num_rows == CLOSED_AT_LEAST + 2
+
+
+def test_late_rows_by_the_thousand_move_to_a_file_of_their_own(lake: str) -> None:
+    writer = MartWriter(MART, lake)
+    writer.upsert(in_memory([row(NOON, "DE", 1, 1, 1, 1)]), batch(0, NOON))
+    late = [row(NOON - 60 * MINUTE, f"country-{number:04}", 1, 1, 1, 1) for number in range(CLOSED_AT_LEAST)]
+
+    # The late lane may know of less than the stream.
+    writer.upsert(in_memory(late), Batch("late", 0, NOON - 30 * MINUTE))
+    writer.upsert(in_memory([row(NOON, "DE", 1, 1, 1, 1)]), batch(1, NOON + MINUTE))
+    writer.upsert(in_memory([row(NOON - 20 * MINUTE, "DE", 1, 1, 1, 1)]), batch(2, NOON + MINUTE))
+
+    assert sorted(files_of(lake).values()) == [2, CLOSED_AT_LEAST]
+    assert rows_of(lake)[-1] == row(NOON, "DE", 2, 2, 1, 1)
 
 
 def test_files_that_somebody_else_rewrote_are_found(spark: SparkSession, lake: str) -> None:
@@ -192,8 +224,7 @@ def test_two_applications_that_write_at_the_same_time_lose_nothing(lake: str) ->
         for done in [threads.submit(write, application) for application in ("one", "other", "third")]:
             done.result()
 
-    (total,) = DeltaTable(MART.table.url(lake)).to_pyarrow_table().to_pylist()
-    assert (total["orders"], total["gross"]) == (3 * count, 6 * count)
+    assert rows_of(lake) == [row(NOON, "DE", 3 * count, 6 * count, 2, 2)]
 
 
 def test_what_waits_for_a_commit_shares_the_next_one(lake: str) -> None:

@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from jobs.engine.upsert import merge
+from jobs.marts import Mart
 from jobs.settings import CHECKOUT, Settings
 from schemas import load_contracts
 from stack import broker
@@ -138,6 +140,11 @@ class Lake:
         """Rows of ``<layer>/<name>``."""
         return DeltaTable(f"{self.root}/{name}").to_pyarrow_table(columns=columns)
 
+    def mart(self, mart: Mart) -> pa.Table:
+        """What a mart says: one row per window and dimensions, as readers sum them up."""
+        rows = DeltaTable(mart.table.url(self.root)).to_pyarrow_table()
+        return merge(mart, rows.schema.empty_table(), rows)
+
     def count(self, name: str) -> int:
         """Number of rows; 0 while there is no table."""
         try:
@@ -172,10 +179,11 @@ class Lake:
         return {re.split("[/:]", commit["engineInfo"])[0] for commit in DeltaTable(f"{self.root}/{name}").history()}
 
     def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 480) -> None:
-        """Wait until bronze and live have taken in everything that was produced."""
+        """Wait until bronze and live have taken in everything that was produced, and the late lane what came late."""
 
         def done() -> bool:
             assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
-            return self.intake("input") >= produced and self.count("bronze/events") >= produced
+            is_taken = self.intake("input") >= produced and self.count("bronze/events") >= produced
+            return is_taken and self.intake("late_accepted") + self.intake("late_duplicates") >= self.intake("late")
 
         eventually(done, what=f"{produced} records are taken in", seconds=seconds)

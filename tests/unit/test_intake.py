@@ -31,11 +31,10 @@ def sifted() -> Sifted:
     arrivals = Arrivals(
         partitions=numbers * 0,
         offsets=numbers,
+        arrived=numbers + int((dt.datetime.now(dt.UTC).timestamp() - 3) * 1_000_000),
         times=numbers,
         identities=Identities.of(pa.chunked_array([["a", "b", "c", "d"]])),
         is_accepted=np.array([True, True, True, False]),
-        oldest=int((dt.datetime.now(dt.UTC).timestamp() - 3) * 1_000_000),
-        released={},
     )
     is_late = np.array([False, False, True, False])
     return Sifted(arrivals, is_new=np.array([True, True, False, False]), is_late=is_late)
@@ -72,6 +71,8 @@ def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sift
         "refused": 2,
         "late": 2,
         "duplicates": 0,
+        "late_accepted": 0,
+        "late_duplicates": 0,
         "promised_seconds": 5,
     }
 
@@ -114,3 +115,15 @@ def test_the_minute_is_that_of_processing(tmp_path: Path, sifted: Sifted) -> Non
 
     (row,) = DeltaTable(INTAKE_BY_MINUTE.table.url(str(tmp_path))).to_pyarrow_table().to_pylist()
     assert before <= row["minute"] <= dt.datetime.now(dt.UTC)
+
+
+def test_what_became_of_late_events_is_counted_once(tmp_path: Path, sifted: Sifted) -> None:
+    writer = IntakeWriter(str(tmp_path))
+    writer.count([taken("shop.orders", sifted)], Batch("query", 0), rules=ONE_RULE)
+
+    for _ in range(2):
+        writer.count_late("shop.orders", Batch("late-shop.orders", 0), accepted=2, duplicates=1)
+
+    (row,) = rows(INTAKE_BY_MINUTE, tmp_path)
+    assert (row["input"], row["late"], row["late_accepted"], row["late_duplicates"]) == (4, 1, 2, 1)
+    assert row["promised_seconds"] == 5

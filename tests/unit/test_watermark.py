@@ -1,4 +1,4 @@
-"""How late an event may be follows from the events before it, whatever process saw them."""
+"""Windows close by arrival, whatever the clocks of producers say."""
 
 import datetime as dt
 from pathlib import Path
@@ -11,100 +11,97 @@ from deltalake import DeltaTable, write_deltalake
 from jobs.engine.batch import EPOCH
 from jobs.engine.deduplicate import Arrivals, Sifted
 from jobs.engine.identities import Identities
-from jobs.engine.watermark import Watermark, newest_event_time, watermark_of
+from jobs.engine.watermark import Watermark, newest_event_time
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 DELAY = dt.timedelta(minutes=10)
+SECOND = dt.timedelta(seconds=1)
+Moments = list[tuple[dt.datetime, dt.datetime]]
+"""When events arrived, and their event times."""
 
 
 def minutes(number: float) -> dt.datetime:
     return NOON + dt.timedelta(minutes=number)
 
 
-def rows(times: dict[int, dt.datetime]) -> pa.Table:
-    """Rows of silver by offset."""
-    return pa.table(
-        {
-            "partition": pa.array([0] * len(times), pa.int32()),
-            "offset": pa.array(list(times), pa.int64()),
-            "event_time": pa.array(list(times.values()), pa.timestamp("us", "UTC")),
-        }
+def arrivals(moments: Moments) -> Arrivals:
+    arrived, times = (
+        np.array([(moment - EPOCH) // dt.timedelta(microseconds=1) for moment in column], np.int64)
+        for column in zip(*moments, strict=True)
+    )
+    return Arrivals(
+        partitions=np.zeros(len(moments), np.int64),
+        offsets=np.arange(len(moments)),
+        arrived=arrived,
+        times=times,
+        identities=Identities.of(pa.chunked_array([[str(number) for number in range(len(moments))]])),
+        is_accepted=np.ones(len(moments), np.bool_),
     )
 
 
-@pytest.fixture
-def silver(tmp_path: Path) -> DeltaTable:
-    """Three batches; the newest event is in the second."""
-    path = tmp_path / "silver"
-    for batch in ({0: minutes(0), 1: minutes(3)}, {2: minutes(9), 3: minutes(1)}, {4: minutes(4)}):
-        write_deltalake(path, rows(batch), mode="append")
-    return DeltaTable(path)
+def take(watermark: Watermark, moments: Moments, *, new: bool = True) -> dt.datetime:
+    """The watermark of a batch whose events are all new, or all duplicates."""
+    found = arrivals(moments)
+    before = watermark.before(found)
+    watermark.advance(Sifted(found, is_new=np.full(len(moments), new), is_late=np.zeros(len(moments), np.bool_)))
+    return before
 
 
-def sifted(times: dict[int, dt.datetime], *, new: bool = True) -> Sifted:
-    """Arrivals that are all new, or all duplicates."""
-    moments = [int((time - EPOCH) / dt.timedelta(microseconds=1)) for time in times.values()]
-    arrivals = Arrivals(
-        partitions=np.zeros(len(times), np.int64),
-        offsets=np.array(list(times), np.int64),
-        times=np.array(moments, np.int64),
-        identities=Identities.of(pa.chunked_array([[str(offset) for offset in times]])),
-        is_accepted=np.ones(len(times), np.bool_),
-        oldest=0,
-        released={},
-    )
-    every = np.full(len(times), new)
-    return Sifted(arrivals, is_new=every, is_late=np.zeros(len(times), np.bool_))
+def test_windows_are_closed_a_delay_before_the_oldest_arrival_of_the_batch() -> None:
+    watermark = Watermark(DELAY)
+
+    assert take(watermark, [(minutes(0), minutes(-1)), (minutes(1), minutes(1))]) == minutes(-10)
+    assert take(watermark, [(minutes(2), minutes(-30))]) == minutes(-8)
 
 
-def watermark(silver: DeltaTable) -> Watermark:
-    return Watermark(silver, event_time="event_time", delay=DELAY)
+def test_an_event_ahead_of_its_arrival_moves_nothing() -> None:
+    """An hour ahead: a producer that writes its local time with a Z."""
+    watermark = Watermark(DELAY)
+
+    take(watermark, [(minutes(0), minutes(60))])
+
+    assert take(watermark, [(minutes(1), minutes(1))]) == minutes(-9)
+    assert watermark.newest == minutes(1)
 
 
-@pytest.mark.parametrize(
-    ("before", "newest"), [(0, None), (1, minutes(0)), (2, minutes(3)), (4, minutes(9)), (9, minutes(9))]
-)
-def test_only_earlier_rows_count(silver: DeltaTable, before: int, newest: dt.datetime | None) -> None:
-    def is_earlier(found: pa.Table) -> np.ndarray:
-        return found["offset"].to_numpy() < before
+def test_a_partition_that_lies_behind_moves_nothing_back() -> None:
+    watermark = Watermark(DELAY)
+    take(watermark, [(minutes(5), minutes(5))])
 
-    assert newest_event_time(silver, "event_time", is_earlier) == newest
+    assert take(watermark, [(minutes(0), minutes(0))]) == minutes(-5)
 
 
-def test_a_process_that_starts_has_the_watermark_of_the_one_that_died(silver: DeltaTable) -> None:
-    died = watermark(silver)
-    second = sifted({2: minutes(9), 3: minutes(1)})
-    died.before(second.arrivals)
-    died.advance(second)
-    batch = sifted({4: minutes(4)})
-    expected = died.before(batch.arrivals)
+def test_duplicates_are_no_newer_events() -> None:
+    watermark = Watermark(DELAY)
+    take(watermark, [(minutes(0), minutes(0))])
 
-    assert watermark(silver).before(batch.arrivals) == expected
+    take(watermark, [(minutes(5), minutes(5))], new=False)
+
+    assert watermark.newest == NOON
 
 
-def test_it_follows_new_events_and_never_goes_back(silver: DeltaTable) -> None:
-    mark = watermark(silver)
-    assert mark.before(sifted({5: minutes(5)}).arrivals) == minutes(9) - DELAY
+@pytest.mark.parametrize("arrived", [dt.datetime(9999, 1, 1, tzinfo=dt.UTC), NOON - dt.timedelta(days=40_000)])
+def test_a_producer_that_sets_the_time_of_arrival_fails_nothing(arrived: dt.datetime) -> None:
+    watermark = Watermark(DELAY)
 
-    mark.advance(sifted({5: minutes(5)}))
-    assert mark.before(sifted({6: minutes(6)}).arrivals) == minutes(9) - DELAY
+    take(watermark, [(arrived, NOON)])
 
-    mark.advance(sifted({6: minutes(12)}))
-    assert mark.before(sifted({7: minutes(7)}).arrivals) == minutes(12) - DELAY
-
-
-def test_duplicates_do_not_move_it(silver: DeltaTable) -> None:
-    mark = watermark(silver)
-    mark.before(sifted({5: minutes(5)}).arrivals)
-    mark.advance(sifted({5: minutes(30)}, new=False))
-
-    assert mark.before(sifted({6: minutes(6)}).arrivals) == minutes(9) - DELAY
+    now = dt.datetime.now(dt.UTC)
+    assert watermark.current <= now - DELAY
+    assert watermark.newest is not None
+    assert watermark.newest <= now
 
 
-def test_before_any_event_it_is_the_epoch() -> None:
-    assert watermark_of(None, DELAY) == EPOCH
-    assert watermark_of(EPOCH + dt.timedelta(minutes=1), DELAY) == EPOCH
+def test_the_newest_event_is_known_after_a_restart(tmp_path: Path) -> None:
+    moment = pa.timestamp("us", "UTC")
+    for arrived, happened in ((0, -1), (7, 5), (8, 60)):
+        times = {"timestamp": pa.array([minutes(arrived)], moment), "event_time": pa.array([minutes(happened)], moment)}
+        write_deltalake(tmp_path, pa.table(times), mode="append")
+
+    assert newest_event_time(DeltaTable(tmp_path), "event_time") == minutes(8)
 
 
-def test_it_is_in_whole_milliseconds() -> None:
-    assert watermark_of(NOON.replace(microsecond=123_456), DELAY) == (NOON - DELAY).replace(microsecond=123_000)
+def test_without_events_there_is_none(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, pa.table({"event_time": pa.array([], pa.timestamp("us", "UTC"))}))
+
+    assert newest_event_time(DeltaTable(tmp_path), "event_time") is None
