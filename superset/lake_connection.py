@@ -46,6 +46,8 @@ def _reserved_words() -> set[str]:
 Dialect.preparer = IdentifierPreparer
 # It asks DuckDB, too, for each query.
 Dialect._get_default_schema_name = lambda *_: "main"
+# It would put the database before each schema, a name that permissions and row-level security do not know.
+Dialect.get_schema_names = lambda *_, **__: list(LAYERS)
 
 
 def catalogue() -> Path:

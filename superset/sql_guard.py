@@ -1,7 +1,8 @@
 """Only questions reach the lake: SELECT, over tables of the catalogue, and none that takes for ever.
 
 Superset's own check (``allow_dml: false``) lets ``COPY … TO`` through, and a function such as ``delta_scan``
-reads a table behind the back of Superset's row-level security. So DuckDB itself parses every statement before
+reads a table behind the back of Superset's row-level security, as does DuckDB's own habit of taking a name that is
+no table's for a file's: ``"/lake/gold/sales/*"."parquet"``. So DuckDB itself parses every statement before
 it runs (0.3 ms), and the syntax tree is held against what is allowed. Superset's time limit is a signal, which
 reaches the main thread only, and web workers answer in other threads; so a query is interrupted here.
 """
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import duckdb
+from lake_tables import LAYERS
 
 # The rest are what SQLAlchemy's dialect asks when it lists schemas, tables and columns.
 TABLE_FUNCTIONS = {
@@ -26,6 +28,10 @@ TABLE_FUNCTIONS = {
     "duckdb_tables",
     "duckdb_views",
 }
+CATALOGUE_SCHEMAS = {"", "information_schema", "pg_catalog"}
+"""Where tables tell of tables, which the dialect asks, too; names of a statement's own have no schema."""
+SETTINGS = {"pg_settings", "current_setting"}
+"""What tells the settings of this process: where files are, among others."""
 LONGEST_SECONDS = 30
 """How long DuckDB may compute, and how long it may compute for each further part of the rows."""
 TRANSACTION_CONTROL = {"begin", "begin transaction", "commit", "rollback"}
@@ -91,9 +97,27 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             name = node["function"]["function_name"]
             if name.lower() not in TABLE_FUNCTIONS:
                 raise duckdb.PermissionException(f"the table function {name} is not allowed")
-        # DuckDB reads `FROM 'path/file.parquet'` as the name of a table.
-        if node.get("type") == "BASE_TABLE" and set("/.\\:") & set(node["table_name"]):
-            raise duckdb.PermissionException("reading files directly is not allowed")
+        if node.get("type") == "FUNCTION" and node["function_name"].lower() in SETTINGS:
+            raise duckdb.PermissionException(f"the function {node['function_name']} is not allowed")
+        if node.get("type") == "BASE_TABLE" and not _is_of_the_catalogue(node):
+            parts = (node["catalog_name"], node["schema_name"], node["table_name"])
+            raise duckdb.PermissionException(
+                f"{'.'.join(filter(None, parts))} is not allowed; a table's name is <layer>.<table>, in small letters, "
+                f"where the layer is {' or '.join(LAYERS)}"
+            )
+
+
+def _is_of_the_catalogue(named: dict[str, Any]) -> bool:
+    """Whether what stands for a table can be nothing but a table, and is known to row-level security under that name.
+
+    Superset compares names letter by letter and without a database, DuckDB does not.
+    """
+    schema, table = named["schema_name"], named["table_name"]
+    if named["catalog_name"] or set("/.\\:") & set(table):
+        return False
+    if schema in LAYERS:
+        return bool(table == table.lower())
+    return schema.lower() in CATALOGUE_SCHEMAS and table.lower() not in SETTINGS
 
 
 def _syntax_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
