@@ -5,7 +5,7 @@ import hmac
 import re
 from typing import Any
 
-# A token without such a rule would show the rows of all. Without a dataset of its own, it holds for all datasets.
+# The only form of a rule: Superset writes them into a query as they are, one beside the other.
 OWN_ROWS = re.compile(r"vendor_id = '([\w-]+)'")
 
 
@@ -20,9 +20,13 @@ def is_restricted(token: dict[str, Any]) -> bool:
 
 
 def vendor(rules: list[dict[str, Any]]) -> str | None:
-    """Whose rows the rules of a token name; None if they show those of all."""
-    clauses = [OWN_ROWS.fullmatch(rule.get("clause", "")) for rule in rules if not rule.get("dataset")]
-    return next((clause[1] for clause in clauses if clause), None)
+    """Whose rows the rules of a token name, all of them the same vendor's; None if they show others', too.
+
+    At least one must be without a dataset: it holds for all of them.
+    """
+    found = [OWN_ROWS.fullmatch(str(rule.get("clause"))) for rule in rules]
+    vendors = {match and match[1] for match in found}
+    return vendors.pop() if len(vendors) == 1 and any(not rule.get("dataset") for rule in rules) else None
 
 
 def frame_in(origins: list[str], policy: dict[str, Any]) -> None:

@@ -110,7 +110,14 @@ def test_a_guest_reaches_no_other_dashboard_and_no_sql(system: System, guest: re
 
 
 @pytest.mark.parametrize(
-    "rules", [[], [{"clause": "1 = 1"}], [{"clause": "vendor_id = 'x' OR 1 = 1"}], [{"dataset": 1, "clause": "1 = 1"}]]
+    "rules",
+    [
+        [],
+        [{"clause": "1 = 1"}],
+        [{"clause": "vendor_id = 'x' OR 1 = 1"}],
+        [{"dataset": 1, "clause": "1 = 1"}],
+        [{"clause": "vendor_id = 'x'"}, {"clause": "1 = 1) OR (1 = 1"}],
+    ],
 )
 def test_no_token_shows_the_rows_of_all(system: System, rules: list[dict[str, Any]]) -> None:
     wanted = {"user": {"username": "x"}, "resources": [], "rls": rules}
