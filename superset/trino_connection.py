@@ -9,7 +9,6 @@ import os
 import re
 import sys
 import time
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -36,15 +35,9 @@ def name_of(user: Any, security: Any) -> str:
         return NOBODY
     if security.is_guest_user(user):
         return _vendor(embedding.vendor(user.rls))
-    if _restricted() & {role.name for role in security.get_user_roles(user)}:
+    if access.restricted_roles() & {role.name for role in security.get_user_roles(user)}:
         return _vendor(user.username)
     return f"{STAFF}:{quote(user.username, safe='@')}"
-
-
-@cache
-def _restricted() -> set[str]:
-    """The roles whose users see rows of their own only."""
-    return {name for name, role in access.declared()["roles"].items() if "rows" in role}
 
 
 def _vendor(name: str | None) -> str:
