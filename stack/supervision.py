@@ -23,6 +23,7 @@ from jobs.settings import CHECKOUT, Settings, settings
 from stack.credentials import write_private
 from stack.exceptions import StackError
 from stack.programs import Program
+from stack.start import VARIABLE, packed
 
 # A unix socket's path has room for 107 bytes, and supervisord appends its pid while it binds.
 _LONGEST_SOCKET_PATH = 95
@@ -182,7 +183,6 @@ def render(settings: Settings, programs: Iterable[Program]) -> str:
         f"eventlistener:{_LISTENER}": {
             "command": shlex.join([sys.executable, "-m", "stack.restarts", str(restarts_file(settings))]),
             "events": "PROCESS_STATE_EXITED,PROCESS_STATE_BACKOFF",
-            "environment": _environment({"PYTHONPATH": str(CHECKOUT)}),
             "stderr_logfile": home / "logs" / f"{_LISTENER}.log",
         },
     }
@@ -210,8 +210,8 @@ def _program(settings: Settings, program: Program) -> dict[str, object]:
     # The checkout goes first: the environment may be shared with another checkout.
     environment = variables_of(settings) | {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1", "TZ": "UTC"}
     return {
-        "command": shlex.join(program.command),
-        "environment": _environment(environment | dict(program.environment)),
+        "command": shlex.join([sys.executable, "-m", "stack.start", *program.command]),
+        "environment": f'{VARIABLE}="{packed(environment | dict(program.environment))}"',
         "priority": program.priority,
         "autostart": "false",
         "autorestart": "true",
@@ -226,10 +226,6 @@ def _program(settings: Settings, program: Program) -> dict[str, object]:
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": 3,
     }
-
-
-def _environment(values: dict[str, str]) -> str:
-    return ",".join(f'{name}="{value}"' for name, value in values.items())
 
 
 def _escaped(values: dict[str, object]) -> dict[str, str]:

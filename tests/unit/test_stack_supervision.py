@@ -1,6 +1,7 @@
 """A real supervisord with small programs."""
 
 import configparser
+import json
 import os
 import signal
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.settings import Settings
+from jobs.settings import CHECKOUT, Settings
 from stack import supervision
 from stack.exceptions import StackError
 from stack.programs import Program
@@ -95,13 +96,43 @@ def test_the_configuration_is_for_its_owner_only(settings: Settings):
     assert stat.S_IMODE(supervision.socket_path(settings.home).parent.stat().st_mode) == 0o700
 
 
-def test_settings_and_odd_characters_reach_the_program(settings: Settings):
-    script = "import os; print(os.environ['SLUICE_HOME'], os.environ['ODD'], flush=True); input()"
-    odd = Program(name="odd", command=[sys.executable, "-c", script], priority=10, environment={"ODD": "50%, it's"})
-    supervision.apply(settings, [odd])
-    supervision.start(settings, "odd")
-    log = supervision.log_file(settings, "odd")
-    assert eventually(lambda: log.exists() and f"{settings.home} 50%, it's" in log.read_text())
+ODD = {
+    "spark_conf": {"spark.driver.extraJavaOptions": '-Da="b c" -Dd=100%'},
+    "kafka_username": "'",
+    "kafka_password": """"it's" \\ 50% %(here)s %%; # , = $HOME `x`\n\tü\"""",
+}
+PRINT = """
+import json, os
+from jobs.settings import CHECKOUT, Settings
+found = Settings()
+print(json.dumps({name: getattr(found, name) for name in ("spark_conf", "kafka_username", "kafka_password")}))
+print(json.dumps([os.environ["OWN"], os.environ["PYTHONPATH"]]), flush=True)
+input()
+"""
+
+
+def test_settings_of_any_characters_reach_the_program(settings: Settings):
+    odd = settings.model_copy(update=ODD)
+    program = Program(
+        name="odd",
+        command=[sys.executable, "-c", PRINT, "a 'quoted' \"word\", 50%"],
+        priority=10,
+        environment={"OWN": '"'},
+    )
+    supervision.apply(odd, [program])
+    supervision.start(odd, "odd")
+    log = supervision.log_file(odd, "odd")
+
+    assert eventually(lambda: log.exists() and log.read_text().count("\n") == 2)
+    found, others = map(json.loads, log.read_text().splitlines())
+    assert found == ODD
+    assert others == ['"', str(CHECKOUT)]
+
+
+def test_a_program_with_another_setting_is_another(settings: Settings):
+    pid = start_sleeper(settings)
+    supervision.apply(settings.model_copy(update={"kafka_password": '"'}), [SLEEPER])
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_each_program_is_restarted_stopped_with_its_children_and_its_log_rotated(settings: Settings):
