@@ -130,6 +130,21 @@ topologySpreadConstraints:
   {{- end }}
 {{- end -}}
 
+{{/* Where a pod may run: a map with nodeSelector, tolerations and priorityClassName, as far as it has them. */}}
+{{- define "sluice.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Where the lake is: (list $ secret), with the Secret that has the keys of an object store. */}}
 {{- define "sluice.lakeEnv" -}}
 {{- $root := index . 0 -}}

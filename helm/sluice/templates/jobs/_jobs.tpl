@@ -72,6 +72,33 @@
 {{- end }}
 {{- end -}}
 
+{{/* Spark properties of executors that do not depend on who makes them, as JSON; of `jobs.executors`. */}}
+{{- define "sluice.jobs.executorConf" -}}
+{{- $executors := . -}}
+{{- $conf := dict "spark.executor.extraJavaOptions" "-XX:+UseG1GC -Duser.timezone=UTC" -}}
+{{- with $executors.cpuRequest -}}
+{{- $_ := set $conf "spark.kubernetes.executor.request.cores" . -}}
+{{- end -}}
+{{- if $executors.localVolume -}}
+{{- $claim := "spark.kubernetes.executor.volumes.persistentVolumeClaim.spark-local-dir-1" -}}
+{{- $_ := set $conf (printf "%s.mount.path" $claim) "/var/lib/sluice/local" -}}
+{{- $_ := set $conf (printf "%s.mount.readOnly" $claim) "false" -}}
+{{- $_ := set $conf (printf "%s.options.claimName" $claim) "OnDemand" -}}
+{{- $_ := set $conf (printf "%s.options.storageClass" $claim) $executors.localVolume.storageClass -}}
+{{- $_ := set $conf (printf "%s.options.sizeLimit" $claim) $executors.localVolume.size -}}
+{{- end -}}
+{{- with $executors.dynamicAllocation -}}
+{{- if .enabled -}}
+{{- $_ := set $conf "spark.dynamicAllocation.enabled" "true" -}}
+{{- /* There is no external shuffle service on Kubernetes: an executor stays while its shuffle files are needed. */ -}}
+{{- $_ := set $conf "spark.dynamicAllocation.shuffleTracking.enabled" "true" -}}
+{{- $_ := set $conf "spark.dynamicAllocation.minExecutors" (.minimum | toString) -}}
+{{- $_ := set $conf "spark.dynamicAllocation.maxExecutors" (.maximum | toString) -}}
+{{- end -}}
+{{- end -}}
+{{- $conf | toJson -}}
+{{- end -}}
+
 {{/* Spark properties of a driver, as JSON: (list $ jobs), where jobs has a driver's own values merged in. */}}
 {{- define "sluice.jobs.sparkConf" -}}
 {{- $root := index . 0 -}}
@@ -94,30 +121,32 @@
   "spark.executor.cores" ($executors.cores | toString)
   "spark.executor.memory" $executors.memory
   "spark.executor.memoryOverhead" $executors.memoryOverhead
-  "spark.executor.extraJavaOptions" "-XX:+UseG1GC -Duser.timezone=UTC"
 -}}
-{{- with $executors.cpuRequest -}}
-{{- $_ := set $conf "spark.kubernetes.executor.request.cores" . -}}
-{{- end -}}
-{{- if $executors.localVolume -}}
-{{- $claim := "spark.kubernetes.executor.volumes.persistentVolumeClaim.spark-local-dir-1" -}}
-{{- $_ := set $conf (printf "%s.mount.path" $claim) "/var/lib/sluice/local" -}}
-{{- $_ := set $conf (printf "%s.mount.readOnly" $claim) "false" -}}
-{{- $_ := set $conf (printf "%s.options.claimName" $claim) "OnDemand" -}}
-{{- $_ := set $conf (printf "%s.options.storageClass" $claim) $executors.localVolume.storageClass -}}
-{{- $_ := set $conf (printf "%s.options.sizeLimit" $claim) $executors.localVolume.size -}}
-{{- end -}}
-{{- with $executors.dynamicAllocation -}}
-{{- if .enabled -}}
-{{- $_ := set $conf "spark.dynamicAllocation.enabled" "true" -}}
-{{- /* There is no external shuffle service on Kubernetes: an executor stays while its shuffle files are needed. */ -}}
-{{- $_ := set $conf "spark.dynamicAllocation.shuffleTracking.enabled" "true" -}}
-{{- $_ := set $conf "spark.dynamicAllocation.minExecutors" (.minimum | toString) -}}
-{{- $_ := set $conf "spark.dynamicAllocation.maxExecutors" (.maximum | toString) -}}
-{{- end -}}
-{{- end -}}
+{{- $conf = merge $conf (include "sluice.jobs.executorConf" $executors | fromJson) -}}
 {{- end -}}
 {{- merge (deepCopy $jobs.sparkConf) $conf | toJson -}}
+{{- end -}}
+
+{{/* What makes the topics that are missing, before a driver starts. */}}
+{{- define "sluice.jobs.topics" -}}
+- name: topics
+  {{- include "sluice.imageLines" (list $ "jobs") | nindent 2 }}
+  {{- include "sluice.container" $ | nindent 2 }}
+  args: [sluice, topics]
+  env:
+    {{- include "sluice.jobs.env" $ | nindent 4 }}
+  volumeMounts:
+    {{- include "sluice.jobs.mounts" $ | nindent 4 }}
+  resources:
+    requests: {cpu: 50m, memory: 128Mi}
+    limits: {memory: 512Mi}
+{{- end -}}
+
+{{/* Memory as Java or Kubernetes write it, 2g or 4Gi, in MiB. */}}
+{{- define "sluice.mebibytes" -}}
+{{- $factors := dict "k" 0.0009765625 "m" 1.0 "g" 1024.0 "t" 1048576.0 -}}
+{{- $unit := . | lower | regexFind "[kmgt]" -}}
+{{- mulf (. | regexFind "^[0-9.]+" | float64) (get $factors $unit | default 0.00000095367431640625) | int -}}
 {{- end -}}
 
 {{- define "sluice.jobs.probes" -}}
