@@ -10,11 +10,11 @@ from deltalake.exceptions import DeltaError
 from jobs.engine.compact import compact_appended, compact_closed
 from jobs.engine.races import beside_others
 from jobs.engine.table import Table
-from jobs.engine.vacuum import delete_old_files
+from jobs.engine.vacuum import REPLACED_HOURS, UNCOMMITTED_HOURS, delete_old_files
 from jobs.judged import ARRIVAL_DATE
 from jobs.marts import Mart
 from jobs.settings import Settings
-from jobs.tables import marts, tables
+from jobs.tables import marts, snapshots, tables
 from schemas import Contract
 
 AFTER_THE_WATERMARK = dt.timedelta(minutes=10)
@@ -37,6 +37,7 @@ class Maintained:
 def maintain(contracts: Collection[Contract], settings: Settings) -> Iterator[Maintained]:
     """Maintain every table there is, one after the other, whatever becomes of the one before."""
     by_table = {f"{mart.layer}.{mart.name}": mart for mart in marts()}
+    replaced = {*by_table, *(f"{snapshot.layer}.{snapshot.name}" for snapshot in snapshots())}
     closed = dt.datetime.now(dt.UTC) - max(c.watermark_delay for c in contracts) - AFTER_THE_WATERMARK
     for name, table in tables(tuple(contracts)).items():
         url = table.url(settings.lake_url)
@@ -45,7 +46,7 @@ def maintain(contracts: Collection[Contract], settings: Settings) -> Iterator[Ma
         before, deleted, error = _files(url), 0, ""
         try:
             _compact(table, by_table.get(name), closed, settings)
-            deleted = delete_old_files(url)
+            deleted = delete_old_files(url, REPLACED_HOURS if name in replaced else UNCOMMITTED_HOURS)
         except (DeltaError, OSError) as reason:
             error = str(reason)
         yield Maintained(name, before, _files(url), deleted, error)

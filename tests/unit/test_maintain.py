@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from jobs.bronze import EVENTS
+from jobs.engine import data_file
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
 from jobs.engine.compact import FEW
@@ -57,12 +58,28 @@ def test_small_files_are_put_together_and_old_ones_deleted(settings: Settings, m
     done = run(settings)["bronze.events"]
 
     assert (done.files_before, done.files_after, done.deleted) == (FEW + 2, 1, 0)
-    monkeypatch.setattr("jobs.engine.vacuum.UNCOMMITTED_HOURS", 0)
+    monkeypatch.setattr("jobs.maintain.UNCOMMITTED_HOURS", 0)
     assert run(settings)["bronze.events"].deleted == FEW + 2
     assert sorted(DeltaTable(url).to_pyarrow_table()["offset"].to_pylist()) == list(range(FEW + 2))
     # The job goes on, and knows what it has written.
     append_records(settings, days_ago=0, count=2, first=FEW + 1)
     assert DeltaTable(url).to_pyarrow_table().num_rows == FEW + 3
+
+
+def test_a_file_that_is_not_committed_for_hours_survives(settings: Settings) -> None:
+    append_records(settings, days_ago=0, count=1)
+    url = EVENTS.url(settings.lake_url)
+    rows = DeltaTable(url).to_pyarrow_table().drop_columns(["arrival_date"])
+    # As who writes a whole table anew, which takes hours.
+    written = data_file.write(rows, data_file.storage(url), {"arrival_date": NOW.date().isoformat()})
+    begun = NOW.timestamp() - 23 * 3600
+    os.utime(Path(url, written.path), times=(begun, begun))
+
+    assert run(settings)["bronze.events"].deleted == 0
+
+    delta = DeltaTable(url)
+    delta.create_write_transaction([written], mode="append", schema=delta.schema(), partition_by=["arrival_date"])
+    assert DeltaTable(url).to_pyarrow_table().num_rows == 2
 
 
 def test_records_past_their_retention_are_dropped(settings: Settings) -> None:
@@ -116,7 +133,8 @@ def test_old_files_of_a_busy_mart_are_deleted(settings: Settings) -> None:
             for turn in range(5):
                 old = table / f"{turn}.parquet"
                 old.touch()
-                os.utime(old, times=(0, 0))
+                replaced = NOW.timestamp() - 2 * 3600
+                os.utime(old, times=(replaced, replaced))
                 done = run(settings)["gold.marketplace_pulse_by_second"]
                 assert (done.deleted, done.error) == (1, "")
         finally:
