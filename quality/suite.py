@@ -15,7 +15,7 @@ from typing import Any
 
 from pyspark.sql.types import DataType, DateType, NumericType, StringType, StructType, TimestampType
 
-from quality.rules import QUERY, Rule, is_of_rows, rule_name, rules
+from quality.rules import COMPARISONS, QUERY, Rule, is_of_rows, rule_name, rules
 from schemas import ContractError, Problem, SuiteError
 from schemas.yaml_source import Location, YamlSource
 
@@ -25,6 +25,11 @@ KEYS = ("type", "severity", "description", "kwargs")
 OPTIONAL_KEYS = ("meta", "on_failure")
 COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 COLUMN_LISTS = ("column_list", "column_set")
+CONDITION_FORM = (
+    "a mapping, not a text: {type: comparison, column: {name: NAME}, operator: '==', parameter: VALUE}, "
+    "{type: nullity, column: {name: NAME}, is_null: false}, or {type: and, conditions: [...]} with such in it; "
+    f"operators are {', '.join(COMPARISONS)}"
+)
 
 Check = Callable[[YamlSource, Location, Mapping[str, Any]], Iterable[Problem]]
 """Finds what is wrong with one expectation at a place of a suite's file, whose form and columns are right."""
@@ -131,6 +136,20 @@ def _problems_of_form(source: YamlSource, place: Location, given: Any) -> Iterat
     if given.get("on_failure") not in (None, "stop"):
         message = f"on_failure '{given['on_failure']}' is unknown; it may be 'stop', which stops the job"
         yield source.problem((*place, "on_failure"), message)
+    if given["kwargs"].get("row_condition") is not None and not _is_condition(given["kwargs"]["row_condition"]):
+        yield source.problem((*place, "kwargs", "row_condition"), f"row_condition must be {CONDITION_FORM}")
+
+
+def _is_condition(condition: Any) -> bool:
+    """Whether a condition on rows has one of the forms that Great Expectations gives its own conditions as mappings."""
+    match condition:
+        case {"type": "and" | "or", "conditions": [_, *_] as parts}:
+            return all(map(_is_condition, parts))
+        case {"type": "nullity", "column": {"name": str()}, "is_null": bool()}:
+            return True
+        case {"type": "comparison", "column": {"name": str()}, "operator": operator, "parameter": parameter}:
+            return operator in COMPARISONS and (isinstance(parameter, list) or operator not in ("IN", "NOT_IN"))
+    return False
 
 
 def _problems_of_columns(

@@ -76,6 +76,25 @@ def test_a_right_suite_has_no_problem(problems: Problems) -> None:
             9,
             "there is no column 'mood'",
         ),
+        (
+            "min_value: 1",
+            "min_value: 1\n      row_condition: 'col(\"rating\") == 1'\n      condition_parser: great_expectations",
+            9,
+            "row_condition must be a mapping, not a text: {type: comparison",
+        ),
+        ("min_value: 1", "min_value: 1\n      row_condition: {type: xor, conditions: []}", 9, "row_condition must be"),
+        (
+            "min_value: 1",
+            "min_value: 1\n      row_condition: {type: comparison, column: {name: text}, operator: '~', parameter: 1}",
+            9,
+            "row_condition must be",
+        ),
+        (
+            "min_value: 1",
+            "min_value: 1\n      row_condition: {type: and, conditions: [{type: nullity, column: rating}]}",
+            9,
+            "row_condition must be",
+        ),
         ("min_value: 1", "minimum: 1", 8, "minimum: extra fields not permitted"),
         (
             "      min_value: 1\n",
