@@ -108,6 +108,20 @@ def test_data_docs_show_every_suite_and_result(spark: SparkSession, settings: Se
     assert "Who rates low says why." in pages[0].read_text()
 
 
+def test_kept_results_show_no_value_of_a_table_about_persons(
+    spark: SparkSession, settings: Settings, reviews: Contract
+) -> None:
+    report = run(
+        spark, settings, reviews, *(kept(number, customer_id="a1b2", event_type="burned") for number in (1, 1))
+    )
+
+    assert sum(not verdict.success for verdict in report.verdicts) >= 2
+    files = [path for path in (settings.home / "quality").rglob("*") if path.is_file()]
+    assert len(files) > 3
+    for value in ("burned", "a1b2", "event-1"):
+        assert [path for path in files if value in path.read_text(errors="replace")] == []
+
+
 def test_only_the_tables_that_are_named_are_validated(
     spark: SparkSession, settings: Settings, reviews: Contract
 ) -> None:
