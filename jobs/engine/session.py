@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from jobs.engine.scratch import scratch_folder
 from jobs.settings import Settings
 
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
@@ -84,15 +85,13 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         if not found:
             raise FileNotFoundError(f"no jars in {home}; run `make jars`")
         jars += found
-    scratch = settings.home / "tmp"
-    scratch.mkdir(parents=True, exist_ok=True)
     options = OPTIONS | {
         "spark.driver.memory": settings.driver_memory,
         # Deep plans overflow the JVM's default stack when a query is stopped.
         "spark.driver.extraJavaOptions": "-Xss8m -XX:+UseG1GC -XX:MaxGCPauseMillis=100 -Duser.timezone=UTC "
         f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
         "spark.jars": ",".join(jars),
-        "spark.local.dir": str(scratch),
+        "spark.local.dir": str(scratch_folder(settings.home / "tmp")),
     }
     if settings.is_in_object_store:
         options |= _object_store_options()
