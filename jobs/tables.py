@@ -7,6 +7,7 @@ from pyspark.sql.types import StructType
 from jobs.bronze import EVENTS
 from jobs.engine.table import Table
 from jobs.entity import late_table, quarantine_table, silver_table
+from jobs.forgotten import FORGOTTEN
 from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Mart, Snapshot, View
 from jobs.quality_results import RESULTS
@@ -32,7 +33,7 @@ def views() -> tuple[View, ...]:
 
 def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     """The tables by name, ``<layer>.<table>``."""
-    kept = [EVENTS, RESULTS, PARITY, RELEASES, *(mart.table for mart in marts())]
+    kept = [EVENTS, RESULTS, PARITY, RELEASES, FORGOTTEN, *(mart.table for mart in marts())]
     kept += [snapshot.table for snapshot in snapshots()]
     kept += [view.table for view in views()]
     for contract in contracts:

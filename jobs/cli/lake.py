@@ -141,19 +141,26 @@ def refresh(
 
 
 def forget(
-    person: Annotated[str, typer.Argument(help="As events have it: customer-00317.")],
+    person: Annotated[str | None, typer.Argument(help="As events have it: customer-00317.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Everybody on the list of the forgotten: after a backup was restored.")
+    ] = False,
 ) -> None:
-    """Remove a person from every layer of the lake, and from the files of earlier versions; there is no way back."""
-    from jobs.forget import forget
+    """Remove a person from every table of the lake, and from the files of earlier versions; there is no way back."""
+    from jobs.forget import forget, forget_again
 
-    if not person.strip():
-        raise typer.BadParameter("name the person, as events do: customer-00317")
-    removed = forget(person, load_contracts(), settings())
+    if again == bool(person and person.strip()):
+        raise typer.BadParameter("name the person, as events do: customer-00317; or --again for everybody on the list")
+    contracts = load_contracts()
+    removed = forget_again(contracts, settings()) if person is None else forget(person, contracts, settings())
     for table, rows in removed.items():
         if rows:
             typer.echo(f"{table}: {counted(rows, 'row')} removed")
     total = counted(sum(removed.values()), "row")
-    typer.echo(f"{total} about {person} removed. Kafka keeps its records as long as each topic's retention says.")
+    typer.echo(
+        f"{total} about {person or 'the forgotten'} removed. "
+        "Kafka keeps its records as long as each topic's retention says."
+    )
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:
