@@ -6,10 +6,12 @@ A record waits until it is released; what is refused again after its release wai
 import datetime as dt
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
@@ -33,6 +35,10 @@ RELEASES = Table(
     ),
     description="Records that an operator has released from quarantine.",
 )
+AT_ONCE = 1_000
+"""Records that are read at a time: each may be as large as Kafka lets it."""
+
+Offsets: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -53,13 +59,14 @@ class Summary:
 
 def summarize(contract: Contract, lake: str) -> Summary:
     """Count what was refused of an entity."""
-    summary = Summary(contract.topic, released=len(_released(contract, lake)))
+    summary = Summary(contract.topic, released=sum(map(len, _released(contract, lake).values())))
     for rows in waiting(contract, lake, ["timestamp", "reasons"]):
         arrivals = pc.min_max(rows["timestamp"]).as_py()
         summary.records += rows.num_rows
         summary.oldest = min(filter(None, (summary.oldest, arrivals["min"])))
         summary.newest = max(filter(None, (summary.newest, arrivals["max"])))
-        summary.rules.update(rule_of(reason) for reason in rows["reasons"].flatten().to_pylist())
+        for reason in rows["reasons"].flatten().value_counts().to_pylist():
+            summary.rules[rule_of(reason["values"])] += reason["counts"]
     return summary
 
 
@@ -95,23 +102,40 @@ def waiting(
         rule: only records with a reason that begins like this.
 
     Yields:
-        at least one row at a time, with at least these columns.
+        1 to ``AT_ONCE`` rows at a time, with at least these columns.
     """
     url = quarantine_table(contract).url(lake)
     if not DeltaTable.is_deltatable(url):
         return
     released = _released(contract, lake)
     needed = dict.fromkeys([*columns, "partition", "offset", "reasons"])
-    for batch in DeltaTable(url).to_pyarrow_dataset().to_batches(columns=list(needed)):
-        places = zip(batch["partition"].to_pylist(), batch["offset"].to_pylist(), strict=True)
-        waits = pa.array([place not in released for place in places], pa.bool_())
+    records = DeltaTable(url).to_pyarrow_dataset()
+    few_ahead = {"batch_readahead": 1, "fragment_readahead": 1}
+    for batch in records.to_batches(columns=list(needed), batch_size=AT_ONCE, **few_ahead):
+        waits = ~_is_released(batch, released)
         if rule is not None:
-            reasons = batch["reasons"].to_pylist()
-            has_rule = [any(reason.startswith(rule) for reason in found) for found in reasons]
-            waits = pc.and_(waits, pa.array(has_rule, pa.bool_()))
-        rows = batch.filter(waits)
+            waits &= _has_reason(batch["reasons"], rule)
+        rows = batch.filter(pa.array(waits))
         if rows.num_rows:
             yield rows
+
+
+def _is_released(rows: pa.RecordBatch, released: Mapping[int, Offsets]) -> npt.NDArray[np.bool_]:
+    partitions, offsets = rows["partition"].to_numpy(), rows["offset"].to_numpy()
+    found = np.zeros(rows.num_rows, bool)
+    for partition in np.unique(partitions):
+        known, of_partition = released.get(int(partition)), partitions == partition
+        if known is not None:
+            at = np.searchsorted(known, offsets[of_partition]).clip(max=len(known) - 1)
+            found[of_partition] = known[at] == offsets[of_partition]
+    return found
+
+
+def _has_reason(reasons: pa.Array, beginning: str) -> npt.NDArray[np.bool_]:
+    found = np.zeros(len(reasons), bool)
+    begins = pc.starts_with(reasons.flatten(), beginning)
+    found[pc.filter(pc.list_parent_indices(reasons), begins).to_numpy()] = True
+    return found
 
 
 def note_release(contract: Contract, rows: pa.RecordBatch, lake: str) -> None:
@@ -128,11 +152,12 @@ def note_release(contract: Contract, rows: pa.RecordBatch, lake: str) -> None:
     write_deltalake(table, pa.table(noted).cast(schema), mode="append")
 
 
-def _released(contract: Contract, lake: str) -> set[tuple[int, int]]:
-    """Partition and offset of the records that have been released."""
+def _released(contract: Contract, lake: str) -> dict[int, Offsets]:
+    """Sorted offsets of the records that have been released, by partition."""
     url = RELEASES.url(lake)
     if not DeltaTable.is_deltatable(url):
-        return set()
+        return {}
     of_entity = pc.field("entity") == contract.topic
     rows = DeltaTable(url).to_pyarrow_dataset().to_table(columns=["partition", "offset"], filter=of_entity)
-    return set(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
+    partitions, offsets = rows["partition"].to_numpy(), rows["offset"].to_numpy()
+    return {int(partition): np.unique(offsets[partitions == partition]) for partition in np.unique(partitions)}

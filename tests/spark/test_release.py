@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
+from kafka import KafkaConsumer
 from pyspark.sql import SparkSession
 
+from jobs.engine.batch import Batch
+from jobs.engine.commit import Appender
 from jobs.entity import quarantine_table, silver_table
 from jobs.intake import INTAKE_BY_MINUTE
 from jobs.marts.marketplace import SALES_BY_MINUTE
@@ -19,6 +23,7 @@ from jobs.quarantine import RELEASES, newest_records, summarize
 from jobs.settings import Settings
 from quality.rules import rules
 from schemas import Contract
+from stack.exceptions import StackError
 from stack.produce import producer
 from stack.release import RELEASED, release
 from tests.spark.conftest import Event, run_live
@@ -106,3 +111,40 @@ def test_released_events_count_once_however_late(
     run_live(spark, shop, orders)
     assert sum_of("orders", sales) == 4
     assert sum_of("late_duplicates", intake) == 3
+
+
+def refused(offset: int, **changes: Any) -> dict[str, Any]:
+    now = dt.datetime.now(dt.UTC)
+    record = {"key": b"k", "value": b"{%d}" % offset, "headers": None, "topic": "marketplace.orders", "partition": 0}
+    return record | {"offset": offset, "timestamp": now, "reasons": ["not_json"], "arrival_date": now.date()} | changes
+
+
+def released_places(settings: Settings, contract: Contract) -> list[str]:
+    """Where the records of a topic were refused, as their headers say."""
+    consumer = KafkaConsumer(
+        contract.topic,
+        bootstrap_servers=settings.bootstrap_servers,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=3_000,
+    )
+    return [dict(record.headers)[RELEASED].decode() for record in consumer]
+
+
+def test_a_record_that_cannot_be_sent_keeps_no_other_from_it(shop: Settings, orders: Contract) -> None:
+    rows = [
+        refused(1, headers=[{"key": "sender", "value": b"test"}]),
+        refused(2, value=b"x" * 2 * 2**20),
+        refused(3, headers=[{"key": "trace", "value": None}]),
+        refused(4, headers=[{"key": None, "value": b"x"}]),
+        refused(5, key=None, value=None),
+        refused(5, partition=1),
+    ]
+    batch = Batch("query", 0, rows[0]["timestamp"])
+    Appender(quarantine_table(orders), shop.lake_url).append(pa.Table.from_pylist(rows), batch)
+
+    for _ in range(2):
+        with pytest.raises(StackError, match=r"did not take 1 of the records .* partition 0, offset 2"):
+            release(orders, shop)
+
+    assert sorted(released_places(shop, orders)) == ["0:1", "0:3", "0:4", "0:5", "1:5"]
+    assert [(row["partition"], row["offset"]) for row in newest_records(orders, shop.lake_url, count=9)] == [(0, 2)]
