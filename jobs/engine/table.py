@@ -39,6 +39,8 @@ class Table:
             "delta.logRetentionDuration": f"interval {self.history}",
             "delta.deletedFileRetentionDuration": f"interval {self.history}",
             "delta.checkpointInterval": str(self.checkpoint_every),
+            # Of every column: whoever reads may look for any (docs/decisions/0013). By default, of the first 32.
+            "delta.dataSkippingNumIndexedCols": "-1",
         }
         table = DeltaTable.create(
             self.url(lake),
