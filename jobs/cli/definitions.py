@@ -1,6 +1,7 @@
 """The command that checks definitions."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -21,12 +22,13 @@ def check(
         typer.Option(metavar="VERSION", help="Refuse what breaks this earlier version: a git revision or a folder."),
     ] = None,
 ) -> None:
-    """Check contracts, suites and Superset's assets.
+    """Check contracts, suites, marts and Superset's assets.
 
     Prints `file:line: what is wrong and how to mend it`; ends with 1 if anything is.
     """
     from jobs.assets import ASSETS, check_assets
     from jobs.engine.session import spark_session
+    from jobs.gold_check import check_gold
     from jobs.tables import table_schemas
     from quality.suite import load_suite_files, load_suites
     from quality.suite_check import SparkCheck, check_expectation
@@ -36,8 +38,11 @@ def check(
         contracts, files = load_contracts(), _definitions(paths or [])
         checked = load_files(files["contract"]) if paths else contracts
         tables = table_schemas(contracts)
-        checks = (check_expectation, SparkCheck(lambda: spark_session(settings(), name="sluice-check"), tables))
+        session = partial(spark_session, settings(), name="sluice-check")
+        checks = (check_expectation, SparkCheck(session, tables))
         suites = load_suite_files(files["suite"], tables, checks) if paths else load_suites(tables, checks=checks)
+        if not paths:
+            check_gold(contracts, session())
         charts = sum(check_assets(tables, root) for root in (files["assets"] if paths else [ASSETS]))
         if against is not None:
             problems = list(broken_promises(earlier_contracts(against), checked, whole=not paths))
