@@ -98,6 +98,8 @@ def test_an_analyst_asks_gold_in_sql(user: Callable[[str], User]) -> None:
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM read_text('/etc/passwd')",
         "SELECT * FROM '/etc/passwd'",
+        'SELECT * FROM "{lake}/gold/marketplace_sales_by_minute/*"."parquet"',
+        "SELECT current_setting('allowed_directories')",
         "SELECT * FROM delta_scan('{lake}/silver/marketplace_customers')",
         "SELECT * FROM delta_scan('{lake}/gold/marketplace_sales_by_minute')",
         "SELECT getenv('SLUICE_SUPERSET_SECRET_KEY')",
@@ -216,6 +218,24 @@ def test_a_vendor_reaches_no_other_dataset(
         if not is_of_chart:
             assert answer.status_code == HTTPStatus.FORBIDDEN, dataset["table_name"]
     assert own < {dataset["id"] for dataset in every}
+
+
+def test_a_vendor_sees_no_row_of_a_dataset_that_is_new(user: Callable[[str], User], board: int) -> None:
+    admin = user("admin")
+    virtual = {"database": 1, "schema": "gold", "table_name": "new", "sql": f"SELECT '{OTHER}' AS vendor_id"}
+    dataset = admin.post("dataset/", virtual).json()["id"]
+    table = {"viz_type": "table", "datasource_id": dataset, "datasource_type": "table", "params": "{}"}
+    chart = admin.post("chart/", {**table, "slice_name": "New", "dashboards": [board]}).json()["id"]
+    try:
+        asked = [
+            rows(user(role).ask({"id": chart, "datasource_id": dataset}, board, columns=["vendor_id"], metrics=[]))
+            for role in ("admin", "vendor")
+        ]
+    finally:
+        for place in (f"chart/{chart}", f"dataset/{dataset}"):
+            assert admin.session.delete(f"{admin._api}/{place}", timeout=60).ok
+
+    assert asked == [[{"vendor_id": OTHER}], []]
 
 
 def test_a_vendor_opens_no_other_dashboard_or_chart(user: Callable[[str], User]) -> None:
