@@ -39,7 +39,7 @@ INTAKE_BY_MINUTE = Mart(
         _counted("late", "Valid events that came later than the contract's delay; they follow within a minute."),
         _counted("duplicates", "Valid events in time, dropped because an event of the same identity came before."),
         _counted("late_accepted", "Late events that followed: they are in silver and gold."),
-        _counted("late_duplicates", "Late events dropped because an event of the same identity came before."),
+        _counted("late_duplicates", "Late events dropped: they came before, or are of a forgotten person."),
         _slowest("slowest_seconds", "The longest time from a record's arrival in Kafka until its batch was counted."),
         _slowest("promised_seconds", "The freshness that the contract promises."),
     ),

@@ -26,6 +26,7 @@ from jobs.engine.batch import EPOCH, Batch
 from jobs.engine.deduplicate import Arrivals
 from jobs.engine.store import store
 from jobs.entity import Entity, late_table
+from jobs.forgotten import without_forgotten
 from jobs.intake import IntakeWriter
 from jobs.settings import Settings
 
@@ -98,6 +99,7 @@ class Turns:
         self.topic = entity.contract.topic
         self._entity = entity
         self._intake = intake
+        self._settings = settings
         self._url = late_table(entity.contract).url(settings.lake_url)
         self._files = data_file.storage(self._url)
         self._plans = store(f"{settings.lake_url}/_late/{self.topic}")
@@ -118,7 +120,7 @@ class Turns:
         batch = Batch(
             application(self.topic), number, watermark if watermark > EPOCH else now - contract.watermark_delay
         )
-        new = self._keep_new(rows, batch)
+        new = self._keep_new(without_forgotten(rows, contract, self._settings), batch)
         if new.num_rows:
             for name, measures in self._entity.plans.measured(new).items():
                 self._entity.writers[name].upsert(measures, batch)
