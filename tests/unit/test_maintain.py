@@ -1,5 +1,6 @@
 import datetime as dt
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 from deltalake import DeltaTable
 
 from jobs.bronze import EVENTS
-from jobs.engine import data_file
+from jobs.engine import compact, data_file
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
 from jobs.engine.compact import FEW
 from jobs.engine.upsert import CLOSED_AT_LEAST, MartWriter
 from jobs.maintain import Maintained, maintain
+from jobs.marts import Mart
 from jobs.marts.marketplace import PULSE_BY_SECOND
 from jobs.settings import Settings
 from jobs.tables import tables
@@ -115,6 +117,55 @@ def test_closed_windows_are_put_together_while_the_open_ones_change(settings: Se
     rows = DeltaTable(PULSE_BY_SECOND.table.url(settings.lake_url)).to_pyarrow_table()
     assert rows.num_rows == (FEW + 1) * CLOSED_AT_LEAST + 1
     assert max(zip(rows["second"].to_pylist(), rows["events"].to_pylist(), strict=True)) == (NOW, 3)
+
+
+def write_closed_windows(settings: Settings, *, times: int) -> MartWriter:
+    """The same windows of yesterday again and again, each time in a file of their own."""
+    writer = MartWriter(PULSE_BY_SECOND, settings.lake_url)
+    start = NOW - dt.timedelta(days=1)
+    for batch in range(times):
+        seconds = [start + dt.timedelta(seconds=second) for second in range(CLOSED_AT_LEAST)]
+        upsert(writer, batch, NOW - dt.timedelta(minutes=10), *(pulse(second) for second in seconds))
+    return writer
+
+
+def events_by_second(settings: Settings) -> list[tuple[dt.datetime, int]]:
+    rows = DeltaTable(PULSE_BY_SECOND.table.url(settings.lake_url)).to_pyarrow_table()
+    return list(zip(rows["second"].to_pylist(), rows["events"].to_pylist(), strict=True))
+
+
+def test_rows_that_came_late_become_one_with_those_of_their_window(settings: Settings) -> None:
+    write_closed_windows(settings, times=FEW + 1)
+
+    run(settings)
+
+    rows = events_by_second(settings)
+    assert len(rows) == CLOSED_AT_LEAST
+    assert {events for _, events in rows} == {FEW + 1}
+
+
+def test_what_is_replaced_meanwhile_does_not_come_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the second group is replaced by a correction while the first group is put together."""
+    write_closed_windows(settings, times=2 * FEW)
+    url = PULSE_BY_SECOND.table.url(settings.lake_url)
+    size = max(pa.table(DeltaTable(url).get_add_actions())["size_bytes"].to_pylist())
+    monkeypatch.setattr(compact, "FILE_BYTES", FEW * size)
+    put_together, groups = compact._put_together, count()
+
+    def after_a_correction(paths: Sequence[str], mart: Mart, lake: str) -> None:
+        if next(groups) == 1:
+            delta, files = DeltaTable(url), data_file.storage(url)
+            right = pa.Table.from_pylist([pulse(NOW - dt.timedelta(days=2), events=7)])
+            actions = [data_file.remove(paths[0]), data_file.write(right, files)]
+            delta.create_write_transaction(actions, mode="append", schema=delta.schema())
+        put_together(paths, mart, lake)
+
+    monkeypatch.setattr(compact, "_put_together", after_a_correction)
+
+    assert run(settings)["gold.marketplace_pulse_by_second"].error == ""
+
+    assert next(groups) > 1
+    assert sum(events for _, events in events_by_second(settings)) == (2 * FEW - 1) * CLOSED_AT_LEAST + 7
 
 
 def test_old_files_of_a_busy_mart_are_deleted(settings: Settings) -> None:
