@@ -129,8 +129,10 @@ def _outer_names(nodes: Iterator[dict[str, Any]], *, is_inside: bool = False) ->
     if not is_inside:
         yield "DISTINCT" if name == "AggregateExpression" and node["isDistinct"] else name
     is_aggregate = ".aggregate." in node["class"] and name != "AggregateExpression"
-    for _ in range(node["num-children"]):
-        yield from _outer_names(nodes, is_inside=is_inside or is_aggregate)
+    for child in range(node["num-children"]):
+        # The filter of an aggregate, which comes after its function, is about rows, too.
+        is_filter = name == "AggregateExpression" and child > 0
+        yield from _outer_names(nodes, is_inside=is_inside or is_aggregate or is_filter)
 
 
 def _first_line(error: PySparkException) -> str:

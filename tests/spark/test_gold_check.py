@@ -90,7 +90,7 @@ def test_every_mart_that_ships_is_right(spark: SparkSession) -> None:
         (
             '"marketplace.orders": (MINE,)',
             '"marketplace.magic": (MINE,)',
-            23,
+            22,
             "there is no contract of marketplace.magic",
         ),
         ("(MINE,)", "(MINE, MINE)", 9, "is listed twice"),
