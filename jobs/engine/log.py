@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import AlreadyExistsError
 
 from jobs.engine.batch import Batch
+from jobs.engine.clock import boot_time
 from jobs.engine.store import store
 from jobs.engine.table import Table
 
@@ -26,7 +27,7 @@ CLEAN_UP_EVERY = 500
 LOOK_EVERY = 60.0
 """Seconds after which the log is looked at again, so that no version is created anew that somebody else has cleaned up.
 
-Much less than the shortest history of a table.
+Much less than the shortest history of a table. Whoever stood still between the look and the commit looks afterwards.
 """
 PLAIN_READER, PLAIN_WRITER = 1, 2
 """Versions of the protocol up to which a commit is what is written here; later ones may ask for more."""
@@ -68,7 +69,7 @@ class Log:
 
     def missing(self, batches: Sequence[Batch]) -> list[Batch]:
         """The batches that the table does not have; of all of them, the same version says so."""
-        if self._looked is None or time.monotonic() - self._looked > LOOK_EVERY:
+        if self._looked is None or boot_time() - self._looked > LOOK_EVERY:
             self._look()
         return [batch for batch in batches if self._last(batch.application(self._name)) < batch.id]
 
@@ -100,10 +101,14 @@ class Log:
         if not is_plain:
             self._commit_by_delta_rs(actions, batches, clean_up=clean_up)
             return version
+        file = f"_delta_log/{version:020}.json"
         try:
-            obstore.put(self._store, f"_delta_log/{version:020}.json", self._entry(actions, batches), mode="create")
+            obstore.put(self._store, file, self._entry(actions, batches), mode="create")
         except AlreadyExistsError as error:
             raise self._overtaken() from error
+        if self._may_be_cleaned_up() and not self._is_read(batches):
+            obstore.delete(self._store, file)
+            raise self._overtaken()
         self.version = version
         self._batches |= {batch.application(self._name): batch.id for batch in batches}
         if version % self._checkpoint_every == 0:
@@ -121,16 +126,24 @@ class Log:
     def _last(self, application: str) -> int:
         """The last batch of a query that the table has, or -1."""
         if application not in self._batches:
-            version = self._delta.transaction_version(application)
-            self._batches[application] = -1 if version is None else version
+            self._batches[application] = _last_of(self._delta, application)
         return self._batches[application]
+
+    def _may_be_cleaned_up(self) -> bool:
+        """Whether so much time has passed since the look that others may have cleaned up the version after it."""
+        return self._looked is None or boot_time() - self._looked > 2 * LOOK_EVERY
+
+    def _is_read(self, batches: Sequence[Batch]) -> bool:
+        """Whether who reads the table now finds the batches in it."""
+        table = DeltaTable(self.url)
+        return all(_last_of(table, b.application(self._name)) >= b.id for b in batches)
 
     def _overtaken(self) -> CommitFailedError:
         self.forget()
         return CommitFailedError(f"somebody else has committed to {self.url} after version {self.version}")
 
     def _look(self) -> None:
-        self._looked = time.monotonic()
+        self._looked = boot_time()
         self._delta.update_incremental()
         self.version = self._delta.version()
         self._batches.clear()
@@ -160,6 +173,12 @@ class Log:
             commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
             post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=clean_up),
         )
+
+
+def _last_of(table: DeltaTable, application: str) -> int:
+    """The last batch of a query that a table has, or -1."""
+    version = table.transaction_version(application)
+    return -1 if version is None else version
 
 
 def _line(action: Action) -> dict[str, Any]:

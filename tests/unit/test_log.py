@@ -108,21 +108,70 @@ def test_every_tenth_version_has_a_checkpoint(tmp_path: Path) -> None:
     assert [int(path.name.split(".")[0]) for path in checkpoints] == [10, 20]
 
 
-def test_a_version_that_was_cleaned_up_is_not_created_anew(
-    tmp_path: Path, table: DeltaTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def clean_up(table: DeltaTable, before: int) -> None:
+    """Delete old versions of the log, as who commits to a table now and then does."""
+    for old in versions(table):
+        if old < before:
+            version_file(table, old).unlink()
+
+
+def versions(table: DeltaTable) -> list[int]:
+    return sorted(int(path.stem) for path in version_file(table, 0).parent.glob("*[0-9].json"))
+
+
+def version_file(table: DeltaTable, version: int) -> Path:
+    return Path(table.table_uri.removeprefix("file://"), "_delta_log", f"{version:020}.json")
+
+
+@pytest.fixture
+def cleaned_up(tmp_path: Path, table: DeltaTable) -> Writer:
+    """A writer that has looked at a table before another wrote 30 versions, of which the last alone is left."""
     writer, other = Writer(tmp_path), Writer(tmp_path, "another query")
     writer.write(1)
+    assert not writer.log.has(writer.batch(2))
     for number in range(1, 31):
         other.write(number)
-    for old in (Path(table.table_uri.removeprefix("file://")) / "_delta_log").glob("*[0-9].json"):
-        if int(old.stem) < 30:
-            old.unlink()
+    clean_up(table, 30)
+    return writer
+
+
+def test_a_version_that_was_cleaned_up_is_not_created_anew(
+    table: DeltaTable, cleaned_up: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(log, "LOOK_EVERY", 0)
 
-    writer.write(2)
+    cleaned_up.write(2)
 
     assert numbers(table) == sorted([1, 2, *range(1, 31)])
+
+
+def test_a_version_that_was_cleaned_up_after_the_look_is_taken_back(
+    table: DeltaTable, cleaned_up: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A writer that stood still between its look and its commit, as a laptop does that is closed.
+    now = log.boot_time()
+    monkeypatch.setattr(log, "boot_time", lambda: now + 3600)
+
+    with pytest.raises(CommitFailedError, match="somebody else"):
+        cleaned_up.log.commit([cleaned_up.file(2)], cleaned_up.batch(2))
+
+    assert min(versions(table)) == 30
+    cleaned_up.write(2)
+    assert numbers(table) == sorted([1, 2, *range(1, 31)])
+
+
+def test_a_slow_commit_that_nobody_overtook_stands(
+    tmp_path: Path, table: DeltaTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path)
+    writer.write(1)
+    assert not writer.log.has(writer.batch(2))
+    now = log.boot_time()
+    monkeypatch.setattr(log, "boot_time", lambda: now + 3600)
+
+    writer.log.commit([writer.file(2)], writer.batch(2))
+
+    assert numbers(table) == [1, 2]
 
 
 def test_a_table_of_a_later_protocol_is_committed_to_as_that_asks(tmp_path: Path, table: DeltaTable) -> None:
