@@ -13,13 +13,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.definitions import Definitions
-from jobs.engine.batch import MILLISECOND, Batch, current_batch
+from jobs.engine.batch import MILLISECOND, Batch
 from jobs.engine.commit import Rows
 from jobs.engine.kafka import Pace, records
+from jobs.engine.offsets import Offsets, first_offsets
 from jobs.engine.query import POOL, Plan, Trigger
+from jobs.engine.resume import Written
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
-from jobs.entity import Entity, Taken, Write, query_name
-from jobs.intake import IntakeWriter
+from jobs.entity import Entity, Taken, Write, query_name, silver_table
+from jobs.intake import INTAKE_BY_MINUTE, IntakeWriter
 from jobs.late import LateLane
 from jobs.settings import Settings
 
@@ -57,11 +59,13 @@ def live(
     wait = min(contract.freshness for contract in own.contracts) / WAITS_PER_FRESHNESS
     most = settings.max_offsets_per_trigger
     pace = None if trigger.get("availableNow") else Pace(records=min(BUSY_RECORDS, most), longest=wait)
-    arrived = records(session, [contract.topic for contract in own.contracts], settings, most=most, pace=pace)
+    topics = [contract.topic for contract in own.contracts]
+    arrived = records(session, topics, settings, most=most, pace=pace)
     looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
     watermarks = {f"live-{entity.contract.topic}": entity.watermark for entity in entities}
+    written = Written(counted=INTAKE_BY_MINUTE.table, events=[silver_table(contract) for contract in own.contracts])
     moments: Trigger = {"processingTime": looks, **trigger}
-    return Plan(arrived, query_name(domain), write, settings, moments, watermarks=watermarks, lane=lane)
+    return Plan(arrived, query_name(domain), write, settings, moments, topics, written, watermarks, lane)
 
 
 class LiveWriter:
@@ -76,7 +80,6 @@ class LiveWriter:
         intake: IntakeWriter,
         lane: LateLane,
     ) -> None:
-        self._session = session
         self._entities = {entity.contract.topic: entity for entity in entities}
         self._intake = intake
         self._lane = lane
@@ -93,9 +96,8 @@ class LiveWriter:
             for count in (ENTITIES_AT_A_TIME, WRITES_AT_A_TIME)
         )
 
-    def __call__(self, frame: DataFrame, batch_id: int) -> None:
-        """Commit a batch to each table that does not have it yet."""
-        batch = current_batch(self._session, batch_id)
+    def __call__(self, frame: DataFrame, batch: Batch) -> Offsets:
+        """Commit a batch to each table that does not have it yet; returns the first offset of each partition."""
         with self._by_topic(frame, batch) as parts, ExitStack() as held:
             for topic in parts:
                 held.enter_context(self._entities[topic].deduplication.lock)
@@ -109,7 +111,9 @@ class LiveWriter:
             self._intake.count(taken, batch, rules={topic: entity.rules for topic, entity in self._entities.items()})
             for one in taken:
                 self._entities[one.contract.topic].remember(one)
+            first = first_offsets(parts.values())
         self._lane.may_begin.set()
+        return first
 
     def _write(self, taken: Taken, parts: dict[str, Rows], *, together: bool = False) -> Taken:
         """Write what became of an entity's records; gives what was written in the end."""

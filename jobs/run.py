@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.bronze import bronze
 from jobs.definitions import Definitions, definitions
+from jobs.engine.accidents import ACCIDENTS
 from jobs.engine.evolve import evolve
 from jobs.engine.progress import report
 from jobs.engine.query import Plan, Trigger
@@ -36,7 +37,7 @@ def _live(
 ) -> Iterator[Plan]:
     for mart in (INTAKE_BY_MINUTE, QUALITY_BY_MINUTE):
         evolve(session, mart.table, settings.lake_url)
-    for table in (RELEASES, RESULTS, PARITY, *(view.table for view in views())):
+    for table in (ACCIDENTS, RELEASES, RESULTS, PARITY, *(view.table for view in views())):
         table.create(settings.lake_url)
     intake = IntakeWriter(settings.lake_url)
     for chosen in [domain] if domain else definitions.domains:
@@ -50,6 +51,8 @@ LOOK_EVERY = 1.0
 """Seconds between two looks whether a query has ended."""
 LOOKS_PER_REPORT = 3
 """A report asks the JVM several questions about each query."""
+LOOKS_PER_LOOK_AT_TOPICS = 10
+"""Until a topic that was made anew is noticed, records of the new one may be taken for those of the old."""
 
 
 def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, available_now: bool = False) -> None:
@@ -63,6 +66,9 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
 
     Raises:
         DefinitionError: a contract or suite is wrong; no event has been read.
+        MissingTopicError: Kafka lacks a topic.
+        OlderTablesError: tables lack what their query has finished; no event has been read.
+        MadeAnewError: a topic was made anew; the queries go on with it when they start again.
         StreamingQueryException: a query failed; the others have been stopped.
     """
     found = definitions()
@@ -82,6 +88,9 @@ def run(names: Sequence[str], settings: Settings, *, domain: str | None = None, 
             if look % LOOKS_PER_REPORT == 0:
                 for query in queries:
                     report(query, settings)
+            if look % LOOKS_PER_LOOK_AT_TOPICS == 0:
+                for query in queries:
+                    query.look_at_topics()
     finally:
         failures = [failure for query in queries if (failure := query.stream.exception()) is not None]
         for query in queries:

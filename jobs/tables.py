@@ -5,6 +5,7 @@ from itertools import chain
 from pyspark.sql.types import StructType
 
 from jobs.bronze import EVENTS
+from jobs.engine.accidents import ACCIDENTS
 from jobs.engine.table import Table
 from jobs.entity import late_table, quarantine_table, silver_table
 from jobs.forgotten import FORGOTTEN
@@ -33,7 +34,7 @@ def views() -> tuple[View, ...]:
 
 def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     """The tables by name, ``<layer>.<table>``."""
-    kept = [EVENTS, RESULTS, PARITY, RELEASES, FORGOTTEN, *(mart.table for mart in marts())]
+    kept = [EVENTS, ACCIDENTS, RESULTS, PARITY, RELEASES, FORGOTTEN, *(mart.table for mart in marts())]
     kept += [snapshot.table for snapshot in snapshots()]
     kept += [view.table for view in views()]
     for contract in contracts:

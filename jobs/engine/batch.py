@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,19 +18,22 @@ class Batch:
     """One micro-batch of one query, as one of its tables takes it.
 
     ``watermark`` is that of the table's entity: rows at or before it cannot arrive any more in later batches. A batch
-    that runs again after a failure has the same id, input and watermark. ``spans`` is how many offsets of each topic of
-    Kafka it has, those included that Kafka deleted before the query's first batch.
+    that runs again after a failure has the same id, input and watermark. ``start`` and ``end`` are the offsets of Kafka
+    between which its records lie; a partition that ``start`` lacks begins with what Kafka has. ``is_replay`` says that
+    the table may have some of its records already, by a batch of another id.
     """
 
     query_id: str
     id: int
     watermark: dt.datetime = EPOCH
-    spans: Mapping[str, int] = field(default_factory=dict)
+    start: Offsets = field(default_factory=dict)
+    end: Offsets = field(default_factory=dict)
+    is_replay: bool = False
 
     @property
     def records(self) -> int:
-        """Offsets of all topics."""
-        return sum(self.spans.values())
+        """Offsets of all topics, those included that Kafka deleted before the query's first batch."""
+        return sum(spans_between(self.start, self.end).values())
 
     def application(self, table: str) -> str:
         """The application id under which this batch's query commits to a table (Delta's ``txn`` action)."""
@@ -44,12 +46,10 @@ def current_batch(session: SparkSession, batch_id: int) -> Batch:
     assert query_id is not None, "called outside foreachBatch"
     query = session.streams.get(query_id)
     assert query is not None, "the query runs while its batch does"
-    return Batch(query_id, batch_id, spans=_spans(query._jsq.streamingQuery()))
-
-
-def _spans(execution: Any) -> dict[str, int]:
+    execution = query._jsq.streamingQuery()
     started, ends = execution.committedOffsets(), execution.availableOffsets()
-    return spans_between({} if started.isEmpty() else _offsets(started), _offsets(ends))
+    start: Offsets = {} if started.isEmpty() else _offsets(started)
+    return Batch(query_id, batch_id, start=start, end=_offsets(ends))
 
 
 def _offsets(progress: Any) -> Offsets:

@@ -26,7 +26,8 @@ def records(
 ) -> DataFrame:
     """A stream of the records of these topics, from their earliest offset, at most ``most`` per micro-batch.
 
-    Columns: ``COLUMNS``. Offsets that Kafka deleted before they were read fail the query, for they are a loss.
+    Columns: ``COLUMNS``. What Kafka deleted before it was read does not end the query, which notes it (``query.py``).
+    Records of transactions come once these are committed; those of aborted ones never do.
     """
     options: dict[str, int | str] = {}
     if pace:
@@ -37,7 +38,8 @@ def records(
         .option("subscribe", ",".join(topics))
         .option("startingOffsets", "earliest")
         .option("includeHeaders", "true")
-        .option("failOnDataLoss", "true")
+        .option("failOnDataLoss", "false")
+        .option("kafka.isolation.level", "read_committed")
         .option("maxOffsetsPerTrigger", most)
         # A micro-batch in one fetch or two per partition instead of dozens.
         .option("kafka.max.partition.fetch.bytes", 8 * 2**20)

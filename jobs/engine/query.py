@@ -1,19 +1,31 @@
 """Plan a query, start it, and stop it between two micro-batches."""
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol, TypedDict
 
+from kafka.errors import KafkaError
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
+from jobs.engine import accidents
+from jobs.engine.accidents import Accident
+from jobs.engine.batch import Batch, current_batch
+from jobs.engine.checkpoint import Checkpoint
+from jobs.engine.exceptions import MadeAnewError
+from jobs.engine.offsets import Offsets, each, gathered, offset_of
+from jobs.engine.positions import Fence
+from jobs.engine.resume import Written, resume
+from jobs.engine.topics import Topics
 from jobs.engine.watermark import Watermark
 from jobs.settings import Settings
 
 POOL = "spark.scheduler.pool"
 
-Write = Callable[[DataFrame, int], None]
+Write = Callable[[DataFrame, Batch], Offsets]
+"""Writes a micro-batch to every table that lacks it; returns the first offset that it got of each partition."""
 
 
 class Trigger(TypedDict, total=False):
@@ -42,13 +54,34 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Query:
-    """A running query that hands each micro-batch to a function."""
+    """A running query that hands each micro-batch to a function.
+
+    ``timed_by_producers`` are topics whose records have the time that their producer says.
+    """
 
     stream: StreamingQuery
     watermarks: Mapping[str, Watermark]
+    timed_by_producers: Sequence[str]
+    _topics: Topics
+    _topic_ids: Mapping[str, str]
     _writing: threading.Lock
     _told_to_stop: threading.Event
     lane: Lane | None = None
+
+    def look_at_topics(self) -> None:
+        """See whether the topics are still those that it began to read.
+
+        Raises:
+            MadeAnewError: one is not.
+            MissingTopicError: one was deleted.
+        """
+        try:
+            found = self._topics.ids()
+        except KafkaError:
+            # Whoever cannot ask Kafka cannot read from it either; that is for Spark to say.
+            return
+        if anew := [topic for topic, known in self._topic_ids.items() if found.get(topic) != known]:
+            raise MadeAnewError(f"{', '.join(anew)} was made anew; the query goes on with it when it starts again.")
 
     def stop(self) -> None:
         """Let the micro-batch that is being written finish, so that every table has it, then end."""
@@ -58,6 +91,7 @@ class Query:
         self.stream.stop()
         if self.lane is not None:
             self.lane.stop()
+        self._topics.close()
 
 
 @dataclass(frozen=True)
@@ -69,21 +103,32 @@ class Plan:
     write: Write
     settings: Settings
     trigger: Trigger
+    topics: Sequence[str]
+    written: Written
     watermarks: Mapping[str, Watermark] = field(default_factory=dict)
     """Of each entity that it writes, by the name under which it reports; without any, it reports as a whole."""
     lane: Lane | None = None
 
     def start(self) -> Query:
-        """Start it."""
-        writing, told_to_stop = threading.Lock(), threading.Event()
+        """Start it where it ended, whatever has become of Kafka and of its checkpoint since.
 
-        def write_unless_stopped(batch: DataFrame, batch_id: int) -> None:
+        Raises:
+            MissingTopicError: Kafka lacks a topic.
+            OlderTablesError: its tables lack micro-batches that it has finished.
+        """
+        topics = Topics(self.settings, self.topics)
+        kept = topics.kept()
+        fence = resume(self.name, self.written, kept, self.settings.lake_url)
+        writing, told_to_stop = threading.Lock(), threading.Event()
+        take = self._taking(fence, topics)
+
+        def take_unless_stopped(frame: DataFrame, batch_id: int) -> None:
             with writing:
                 if told_to_stop.is_set():
                     raise StoppedError(f"{self.name} has been told to stop")
-                self.write(batch, batch_id)
+                take(frame, current_batch(self.frame.sparkSession, batch_id))
 
-        writer = self.frame.writeStream.queryName(self.name).foreachBatch(write_unless_stopped)
+        writer = self.frame.writeStream.queryName(self.name).foreachBatch(take_unless_stopped)
         writer = writer.option("checkpointLocation", f"{self.settings.lake_url}/_checkpoints/{self.name}")
         arguments: dict[str, Any] = {"availableNow": True} if self.trigger.get("availableNow") else dict(self.trigger)
         context = self.frame.sparkSession.sparkContext
@@ -93,4 +138,48 @@ class Plan:
         context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
         if self.lane is not None:
             self.lane.start()
-        return Query(stream, self.watermarks, writing, told_to_stop, self.lane)
+        return Query(
+            stream, self.watermarks, topics.timed_by_producers(), topics, kept.ids, writing, told_to_stop, self.lane
+        )
+
+    def _taking(self, fence: Fence, topics: Topics) -> Callable[[DataFrame, Batch], None]:
+        """What notes where each micro-batch begins and ends, writes it, and notes what Kafka did not have of it."""
+        lake = self.settings.lake_url
+        header = cache(Checkpoint(self.name, lake).header)
+
+        def take(frame: DataFrame, batch: Batch) -> None:
+            batch = replace(batch, is_replay=fence.enter(batch, header()))
+            received = self.write(frame, batch)
+            accidents.note(expired(self.name, batch, received, topics.beginnings), lake)
+            fence.leave(batch, had_records=bool(received))
+
+        return take
+
+
+def expired(query: str, batch: Batch, received: Offsets, beginnings: Callable[[Offsets], Offsets]) -> list[Accident]:
+    """What Kafka had deleted of a micro-batch before it was read.
+
+    Args:
+        query: the query's name.
+        batch: between which offsets it lies.
+        received: the first offset that came of each partition.
+        beginnings: asks Kafka for the first offset that it keeps of each partition; not asked where all is well.
+
+    Returns:
+        a row for each partition. What transactions and compaction leave out is no loss.
+    """
+    spans = [(topic, part, offset_of(batch.start, topic, part), end) for topic, part, end in each(batch.end)]
+    came = {(topic, part): offset_of(received, topic, part) for topic, part, *_ in spans}
+    short = [
+        (topic, part, start, end if (first := came[topic, part]) is None else first)
+        for topic, part, start, end in spans
+        if start is not None and start < end and came[topic, part] != start
+    ]
+    if not short:
+        return []
+    kept = beginnings(gathered((topic, part, start) for topic, part, start, _ in short))
+    return [
+        Accident(query, "expired", batch.id, topic, int(part), start, min(kept[topic][part], until))
+        for topic, part, start, until in short
+        if kept[topic][part] > start
+    ]
