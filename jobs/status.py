@@ -8,10 +8,14 @@ import psutil
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from jobs.engine import accidents
 from jobs.intake import INTAKE_BY_MINUTE
 from jobs.settings import Settings
 
 STALLED_AFTER = dt.timedelta(seconds=30)
+RECENT = dt.timedelta(days=7)
+MOST_ACCIDENTS = 10
+"""Sentences about accidents; more are in the table."""
 
 
 def job_status(settings: Settings) -> list[dict[str, Any]]:
@@ -24,6 +28,19 @@ def job_status(settings: Settings) -> list[dict[str, Any]]:
     totals = _intake_totals(settings)
     reports = [json.loads(path.read_text()) for path in sorted((settings.home / "progress").glob("*.json"))]
     return [_status(report, totals) for report in reports]
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What to know beside the figures, in sentences: accidents of the last days, and clocks not to be trusted."""
+    rows = accidents.recent(settings.lake_url, since=dt.datetime.now(dt.UTC) - RECENT)
+    said = accidents.sentences(rows)[:MOST_ACCIDENTS]
+    reports = [json.loads(path.read_text()) for path in sorted((settings.home / "progress").glob("*.json"))]
+    if topics := sorted({topic for report in reports for topic in report.get("timed_by_producers", ())}):
+        said.append(
+            f"Producers set the time of records in {', '.join(topics)}, however wrong their clocks are. "
+            "Set message.timestamp.type=LogAppendTime on the topic."
+        )
+    return said
 
 
 def _status(report: dict[str, Any], totals: dict[str, dict[str, int]]) -> dict[str, Any]:

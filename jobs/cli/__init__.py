@@ -5,7 +5,7 @@ import sys
 import typer
 
 from jobs.cli import bi, cluster, definitions, lake, quarantine, stream, system
-from jobs.engine.exceptions import IncompatibleTableError
+from jobs.engine.exceptions import IncompatibleTableError, MadeAnewError, MissingTopicError, OlderTablesError
 from schemas import DefinitionError
 from stack.exceptions import StackError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(system.up, system.down, system.logs, system.status),
-    *(stream.run, stream.produce, stream.incident),
+    *(stream.run, stream.rewind, stream.produce, stream.incident),
     definitions.check,
     *(cluster.alive, cluster.topics, cluster.await_tables),
     *(lake.refresh, lake.validate, lake.reconcile, lake.maintain, lake.forget),
@@ -49,9 +49,13 @@ of_bi.callback()(lambda: None)
 app.add_typer(of_bi, name="bi")
 
 
+TOLD = (StackError, DefinitionError, IncompatibleTableError, MadeAnewError, MissingTopicError, OlderTablesError)
+"""What a user must mend, or know."""
+
+
 def main() -> None:
-    """Run the command line; what a user must mend is told without a traceback."""
+    """Run the command line; what a user must mend, or know, is told without a traceback."""
     try:
         app()
-    except (StackError, DefinitionError, IncompatibleTableError) as error:
+    except TOLD as error:
         sys.exit(f"sluice: {error}")

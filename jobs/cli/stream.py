@@ -31,6 +31,19 @@ def run(
     run(jobs, settings(), domain=domain, available_now=available_now)
 
 
+def rewind(
+    query: Annotated[str, typer.Argument(help="bronze, or live-<domain>.")],
+) -> None:
+    """Let a query that does not run go on from where its tables are, after these came back from a backup."""
+    from jobs.rewind import rewind
+
+    queries = ["bronze", *sorted({f"live-{contract.domain}" for contract in load_contracts()})]
+    if query not in queries:
+        raise typer.BadParameter(f"there is no query {query}; there are {', '.join(queries)}")
+    last = rewind(query, settings())
+    typer.echo(f"{query} goes on after micro-batch {last:,} when it starts.")
+
+
 def produce(
     entities: Annotated[list[str] | None, typer.Argument(metavar="[DOMAIN.ENTITY]...", help="Default: all.")] = None,
     rate: Annotated[

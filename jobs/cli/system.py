@@ -47,13 +47,14 @@ def logs(
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show how each process and each job is doing: rates, offsets behind, freshness, rows refused and late."""
-    from jobs.status import job_status
+    """Show how each process and each job is doing: rates, offsets behind, freshness, refused, late, accidents."""
+    from jobs.status import job_status, remarks
     from stack.supervision import processes
 
-    found: dict[str, list[dict[str, Any]]] = {
+    found: dict[str, list[Any]] = {
         "processes": [vars(process) for process in processes()],
         "jobs": job_status(settings()),
+        "remarks": remarks(settings()),
     }
     if as_json:
         typer.echo(json.dumps(found, default=str))
@@ -64,3 +65,5 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     for job in found["jobs"]:
         if job["error"]:
             typer.echo(f"\n{job['job']} failed: {job['error']}")
+    for remark in found["remarks"]:
+        typer.echo(f"\n{remark}")

@@ -28,7 +28,7 @@ def report(query: Query, settings: Settings) -> None:
     progress = stream.lastProgress
     if stream.name is None or (progress is None and stream.isActive):
         return
-    figures = _figures(json.loads(progress.json) if progress else {}, stream)
+    figures = _figures(json.loads(progress.json) if progress else {}, query)
     parts = [_of_entity(name, figures, watermark) for name, watermark in query.watermarks.items()]
     for part in parts or [figures]:
         _write(part, settings.home / "progress")
@@ -42,13 +42,13 @@ def _write(figures: dict[str, Any], directory: Path) -> None:
     draft.replace(target)
 
 
-def _figures(progress: dict[str, Any], query: StreamingQuery) -> dict[str, Any]:
-    sources = progress.get("sources", ())
+def _figures(progress: dict[str, Any], query: Query) -> dict[str, Any]:
+    stream, sources = query.stream, progress.get("sources", ())
     return {
-        "job": query.name,
+        "job": stream.name,
         "pid": os.getpid(),
-        "active": query.isActive,
-        "error": _error(query),
+        "active": stream.isActive,
+        "error": _error(stream),
         "reported_at": dt.datetime.now(dt.UTC).isoformat(),
         "batch": progress.get("batchId"),
         "input_rows_per_second": progress.get("inputRowsPerSecond"),
@@ -57,6 +57,7 @@ def _figures(progress: dict[str, Any], query: StreamingQuery) -> dict[str, Any]:
         "latest_event_time": None,
         "watermark": None,
         "batch_seconds": progress.get("durationMs", {}).get("triggerExecution", 0) / 1000,
+        "timed_by_producers": list(query.timed_by_producers),
         "spans": [(_spans(s, "startOffset", "endOffset"), _spans(s, "endOffset", "latestOffset")) for s in sources],
     }
 
