@@ -10,22 +10,18 @@ from functools import cached_property
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from jobs.bronze import RECORD
 from jobs.engine.deduplicate import ORIGIN
-from quality.judgement import CORRUPT, is_right, reasons, reasons_of
+from quality.first_sight import decode, is_right
+from quality.judgement import no_reasons, reasons_of
 from quality.protection import protect, protected_fields
 from quality.rules import Rule, is_any_broken
 from quality.suite import SEVERITIES
+from quality.thorough import judged
 from schemas import Contract
 
 ENVELOPE = tuple(field.name for field in RECORD)
-# Spark's default drops every comma from a decimal that is given as text: of "1,5" it makes 15.
-DECIMAL_POINT = "de-CH"
-"""A locale of decimal points and without commas."""
-STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
-"""By default Spark takes more than JSON."""
 
 
 class Judge:
@@ -42,21 +38,17 @@ class Judge:
     def __init__(self, contract: Contract, rules: Sequence[Rule], *, key: bytes) -> None:
         self.contract = contract
         by_severity = {severity: [rule for rule in rules if rule.severity == severity] for severity in SEVERITIES}
-        schema = StructType([*contract.spark_schema, StructField(CORRUPT, StringType())])
-        options = {"columnNameOfCorruptRecord": CORRUPT, "locale": DECIMAL_POINT, **STRICT}
         self._texts = [*map(F.col, ENVELOPE), F.col("value").cast("string").alias("text")]
-        self._events = [
+        self._decoded = [
             F.struct(*ENVELOPE, "text").alias("record"),
-            F.from_json(F.col("text"), schema, options).alias("event"),
+            decode(contract, F.col("value"), F.col("text")).alias("event"),
             *map(F.col, ORIGIN),
         ]
         record, event = F.col("record"), F.col("event")
+        self._is_right = is_right(contract, event=event, text=record["text"], arrival=record["timestamp"])
         # Rules name the columns of silver; the record's other columns must not stand beside them.
-        self._fields = [record, event, *(event[f.name].alias(f.name) for f in contract.fields), *map(F.col, ORIGIN)]
+        self._fields = [event[field.name].alias(field.name) for field in contract.fields]
         self._critical = by_severity["critical"]
-        self._judged = {"event": event, "text": record["text"], "arrival": record["timestamp"]}
-        right = is_right(contract, self._critical, **self._judged)
-        self._screened = F.when(right, F.array().cast("array<string>"))
         accepted = F.coalesce(F.size("reasons") == 0, F.lit(False))
         self._verdict = [
             *(F.when(accepted, protect(f.name, f.protection, key)).alias(f.name) for f in contract.fields),
@@ -72,17 +64,28 @@ class Judge:
 
     def judge(self, records: DataFrame) -> DataFrame:
         """Judge records; gives the columns of ``Judged``."""
-        return self._with_verdict(records, self._reasons)
+        found = self._decode(records).select("record", self._found.alias("found"), *ORIGIN)
+        events = found.select("record", "found.event", "found.reasons", *ORIGIN)
+        # Rules are about what a contract accepts.
+        reasons = F.when(F.size("reasons") > 0, F.col("reasons")).otherwise(reasons_of(self._critical))
+        return self._with_verdict(events, reasons)
 
     def screen(self, records: DataFrame) -> DataFrame:
         """The same for records that are right at first sight; the ``reasons`` of all others are null."""
-        return self._with_verdict(records, self._screened)
+        right = self._is_right & ~is_any_broken(self._critical)
+        return self._with_verdict(self._decode(records), F.when(right, no_reasons()))
 
     @cached_property
-    def _reasons(self) -> Column:
+    def _found(self) -> Column:
         # Not before a record is in doubt: of a dozen topics it takes many seconds, which would delay the first event.
-        return reasons(self.contract, self._critical, **self._judged)
+        record, event = F.col("record"), F.col("event")
+        seen = F.struct(*(event[field.name].alias(field.name) for field in self.contract.fields))
+        return F.when(self._is_right, F.struct(seen.alias("event"), no_reasons().alias("reasons"))).otherwise(
+            judged(self.contract, text=record["text"], arrival=record["timestamp"])
+        )
 
-    def _with_verdict(self, records: DataFrame, verdict: Column) -> DataFrame:
-        fields = records.select(*self._texts).select(*self._events).select(*self._fields)
-        return fields.withColumn("reasons", verdict).select(*self._verdict)
+    def _decode(self, records: DataFrame) -> DataFrame:
+        return records.select(*self._texts).select(*self._decoded)
+
+    def _with_verdict(self, events: DataFrame, reasons: Column) -> DataFrame:
+        return events.select("*", *self._fields).withColumn("reasons", reasons).select(*self._verdict)

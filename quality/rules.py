@@ -51,12 +51,22 @@ class Rule:
     expectation: Mapping[str, Any]
 
     def is_broken(self) -> Column:
-        """Whether a row breaks the rule; of a row with the columns that the rule names."""
+        """Whether a row breaks the rule; of a row with the columns that the rule names.
+
+        What SQL has no answer to breaks nothing: null, a division by zero, text that is no number, an overflow.
+        """
+        # Of Spark's functions, this one gives null for an error in what it is given, too. An overflow that wrapped
+        # instead, as without ANSI SQL, would be a wrong answer.
+        answer = F.try_to_binary(self.finding().cast("string"), F.lit("utf-8"))
+        return F.coalesce(answer == F.lit(b"true"), F.lit(False))
+
+    def finding(self) -> Column:
+        """The same in SQL's own words: true, false, null or an error."""
         arguments = self.expectation["kwargs"]
         expected = EXPECTED[self.expectation["type"]](arguments)
         condition = arguments.get("row_condition")
         considered = _condition(condition) if condition is not None else F.lit(True)
-        return F.coalesce(considered & _is_considered(arguments) & ~expected, F.lit(False))
+        return considered & _is_considered(arguments) & ~expected
 
     def reason(self, hidden: Collection[str] = ()) -> Column:
         """What is said of a row that breaks the rule: ``rule: fields (values)``, but for values of hidden fields."""

@@ -91,7 +91,7 @@ class SparkCheck:
             if layer == "silver" and is_of_rows(given):
                 # Rules judge an event before it is marked.
                 (rule,) = rules([given])
-                self._tables[table].drop("marks").select(rule.is_broken(), rule.reason()).collect()
+                self._tables[table].drop("marks").select(rule.finding(), rule.reason()).collect()
             elif given["type"] == QUERY:
                 query = given["kwargs"]["unexpected_rows_query"].replace("{batch}", view_name(table))
                 self._tables[table].sparkSession.sql(query)

@@ -18,7 +18,8 @@ class ContractField:
     """One field of an event.
 
     ``fields`` are the members of an object, or of the objects in an array; they are empty for a plain value.
-    ``minimum`` and ``maximum`` are inclusive. ``allowed`` is empty where every value may occur.
+    ``item`` is what each item of an array must be. ``minimum`` and ``maximum`` are inclusive. ``allowed`` is empty
+    where every value may occur.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ContractField:
     allowed: tuple[str, ...] = ()
     protection: Protection | None = None
     fields: tuple["ContractField", ...] = ()
+    item: "ContractField | None" = None
 
     @property
     def is_array(self) -> bool:

@@ -104,9 +104,10 @@ def _changes_of_field(
         was, is_now = before.protection or "none", after.protection or "none"
         message = f"the protection of '{name}' was {was} and is now {is_now}; rows of the old version keep the old form"
         yield source.problem((*place, "customProperties"), f"{message}; {ADVICE}")
-    if before.fields and after.fields and before.is_array == after.is_array:
-        inner = ("items", "properties") if after.is_array else ("properties",)
-        yield from _changes_of_fields(before.fields, after.fields, source, (*place, *inner))
+    if before.item and after.item:
+        yield from _changes_of_field(before.item, after.item, source, (*place, "items"))
+    elif before.fields and after.fields and before.is_array == after.is_array:
+        yield from _changes_of_fields(before.fields, after.fields, source, (*place, "properties"))
     elif not is_widened(before.data_type, after.data_type):
         old, new = before.data_type.simpleString(), after.data_type.simpleString()
         message = f"the field '{name}' was {old} and is now {new}, which cannot hold every old value"

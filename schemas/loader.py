@@ -295,14 +295,19 @@ def _contract(path: Path, standard: OpenDataContractStandard) -> Contract:
     )
 
 
-def _field(standard: SchemaProperty) -> ContractField:
+def _field(standard: SchemaProperty, name: str = "") -> ContractField:
     options = standard.logicalTypeOptions or {}
+    name = name or standard.name or ""
     holder = standard.items if standard.items is not None else standard
+    fields = tuple(_field(member) for member in holder.properties or ())
+    # Nothing is no object that has what is required.
+    is_item = name.endswith("[]")
+    required = bool(standard.required) or (is_item and any(member.required for member in fields))
     return ContractField(
-        name=standard.name or "",
+        name=name,
         data_type=_data_type(standard),
-        required=bool(standard.required),
-        label=standard.businessName or standard.name or "",
+        required=required,
+        label=standard.businessName or name,
         description=standard.description or "",
         minimum=options.get("minimum"),
         maximum=options.get("maximum"),
@@ -313,7 +318,8 @@ def _field(standard: SchemaProperty) -> ContractField:
         max_items=options.get("maxItems"),
         allowed=tuple(str(value.value) for value in standard.enum or ()),
         protection=next((p.value for p in standard.customProperties or () if p.property == "protection"), None),
-        fields=tuple(_field(member) for member in holder.properties or ()),
+        fields=fields,
+        item=_field(standard.items, f"{name}[]") if standard.items is not None else None,
     )
 
 

@@ -145,6 +145,33 @@ def test_both_ways_to_hold_a_batch_count_alike(spark: SparkSession, reviews: Con
     assert in_memory["marked"] == {LENGTH: 2}
 
 
+def test_what_sql_has_no_answer_to_breaks_nothing(spark: SparkSession, reviews: Contract) -> None:
+    conditions = ("1 / (rating - 4) > 0", "1 / (rating - 4) < 0", "cast(text as int) > 0", "rating * 2147483647 < 0")
+    found = rules(
+        {
+            "type": "unexpected_rows_expectation",
+            "severity": severity,
+            "meta": {"rule": f"{severity}_{number}"},
+            "description": "",
+            "kwargs": {"unexpected_rows_query": f"SELECT * FROM {{batch}} WHERE {condition}"},
+        }
+        for severity in ("critical", "warning", "info")
+        for number, condition in enumerate(conditions)
+    )
+    events = (review(1), review(2, rating=5, text="7"), review(3, rating=0))
+    values = [json.dumps(event).encode() for event in events]
+    judge, arrived = Judge(reviews, found, key=b"key"), records(spark, reviews, values)
+
+    thorough = {row["offset"]: (row["reasons"], row["marks"], row["noted"]) for row in judge.judge(arrived).collect()}
+    screened = {row["offset"]: row["reasons"] for row in judge.screen(arrived).collect()}
+
+    assert thorough[0] == ([], None, None)
+    assert thorough[1] == (["critical_0", "critical_2"], None, None)
+    # The contract alone is what is said of an event that it refuses.
+    assert thorough[2] == (["below_minimum: rating (0)"], None, None)
+    assert screened == {0: [], 1: None, 2: None}
+
+
 def test_a_large_batch_collects_what_is_small_in_it(
     spark: SparkSession, reviews: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,26 @@ BAD_QUANTITIES = (
     *("-1", "100001", "2147483648", "-2147483649", "1e30", "1" + "0" * 400, "1.5", '"5"', '""', "true", "[]", "{}"),
     *('"NaN"', "9223372036854775808", "0x10", "1_000", "٣"),
 )
-BAD_PRICES = ("-0.01", "1e30", "1" + "0" * 400, '"a"', '""', '"1,5"', '"NaN"', "true", "[1]", "{}", "100000.01")
+BAD_PRICES = (
+    *(
+        "-0.01",
+        "1e30",
+        "1" + "0" * 400,
+        '"a"',
+        '""',
+        '"1,5"',
+        '"NaN"',
+        "true",
+        "[1]",
+        "{}",
+        "100000.01",
+        '"1E3"',
+        '" 1"',
+    ),
+    # Written out, each has more zeros than there is time or memory for.
+    *("1e10000000", "1e300000000", "1e-300000000", "1e2147483647"),
+    *("19.99995", "-0.00004", "100000.00004", '"0.00001"'),
+)
 
 
 def good(number: int) -> dict[str, Any]:
@@ -129,15 +148,43 @@ def bad_time(choose: random.Random, number: int) -> Hostile:
 
 
 def bad_quantity(choose: random.Random, number: int) -> Hostile:
-    rules = ("wrong_type", "below_minimum", "above_maximum", "missing")
-    allowed = (*(f"{rule}: lines.quantity" for rule in rules), "wrong_type: lines", "wrong_type: a value", "not_json")
+    rules = ("wrong_type", "below_minimum", "above_maximum")
+    allowed = (*(f"{rule}: lines.quantity" for rule in rules), "not_json")
     return with_line(number, "quantity", choose.choice(BAD_QUANTITIES)), allowed
 
 
 def bad_price(choose: random.Random, number: int) -> Hostile:
-    rules = ("wrong_type", "below_minimum", "above_maximum", "missing")
-    allowed = (*(f"{rule}: lines.unit_price" for rule in rules), "wrong_type: lines", "wrong_type: a value")
+    rules = ("wrong_type", "too_precise", "below_minimum", "above_maximum")
+    allowed = tuple(f"{rule}: lines.unit_price" for rule in rules)
     return with_line(number, "unit_price", choose.choice(BAD_PRICES)), allowed
+
+
+def inner_text(choose: random.Random, number: int) -> Hostile:
+    field = choose.choice(("product_id", "category"))
+    return with_line(number, field, choose.choice(("815", "true", '{"a":1}', '["x"]'))), (f"wrong_type: lines.{field}",)
+
+
+def more_follows(choose: random.Random, number: int) -> Hostile:
+    more = choose.choice((b"\n" + encoded(good(number)), b" garbage", b"{", b",", b"}", b',"x":{}'))
+    return encoded(good(number)) + more, ("not_json",)
+
+
+def half_a_character(choose: random.Random, number: int) -> Hostile:
+    half = choose.choice((rb"\ud83d", rb"\uDE00", rb"\\\ud83d\ud83d\ude00"))
+    return encoded(good(number) | {choose.choice(TEXT_FIELDS): "a@b"}).replace(b"a@b", b"a" + half), ("not_utf8",)
+
+
+def other_envelope(choose: random.Random, number: int) -> Hostile:
+    row = good(number)
+    enveloped = choose.choice(
+        ({"before": None, "after": row, "op": "c"}, {"schema": {}, "payload": row}, {"specversion": "1.0", "data": row})
+    )
+    return encoded(enveloped), ("envelope",)
+
+
+def framed(choose: random.Random, number: int) -> Hostile:
+    begin = choose.choice((b"\0\0\0\0\x01", b"\0\0\0\x01\xf4", b"\xef\xbb\xbf"))
+    return begin + encoded(good(number)), ("not_json: begins",)
 
 
 def many_lines(choose: random.Random, number: int) -> Hostile:
@@ -173,6 +220,7 @@ def other_encoding(choose: random.Random, number: int) -> Hostile:
 KINDS: tuple[Callable[[random.Random, int], Hostile], ...] = (
     *(truncated, nested, nested_inside, not_utf8, control_characters, wrong_type, missing, bad_time, bad_quantity),
     *(bad_price, many_lines, no_value, no_object, noise, last_key_wins_wrongly, other_encoding),
+    *(inner_text, more_follows, half_a_character, other_envelope, framed),
 )
 
 
@@ -188,7 +236,9 @@ def megabyte(choose: random.Random, number: int) -> Hostile:
 def odd_but_right(choose: random.Random, number: int) -> bytes:
     """An event that is unusual and nevertheless right."""
     event = good(number)
-    change = choose.choice(("plain", "unicode", "unknown field", "null", "spaces", "first key loses", "price", "zone"))
+    change = choose.choice(
+        ("plain", "unicode", "unknown field", "null", "spaces", "first key loses", "price", "whole", "zone")
+    )
     if change == "unicode":
         event |= {"order_id": choose.choice(("🙂", "Ωmega", "a\u0000b", 'quote"', "null", "true", "line\nbreak", "\\"))}
     elif change == "unknown field":
@@ -196,11 +246,13 @@ def odd_but_right(choose: random.Random, number: int) -> bytes:
     elif change == "null":
         event |= {"customer_id": None}
     elif change == "spaces":
-        return json.dumps(event, indent=3).encode()
+        return choose.choice((b"\n\t", b"")) + json.dumps(event, indent=3).encode() + choose.choice((b"\r\n ", b""))
     elif change == "first key loses":
         return b'{"channel":7,' + encoded(event).removeprefix(b"{")
     elif change == "price":
-        event["lines"][0]["unit_price"] = choose.choice((0, "0.0001", 99.99, "100000"))
+        event["lines"][0]["unit_price"] = choose.choice((0, "0.0001", 99.99, "100000", 1e3, "7.50000"))
+    elif change == "whole":
+        return with_line(number, "quantity", choose.choice(("2.0", "2e0", "20E-1")))
     elif change == "zone":
         zone = dt.timezone(dt.timedelta(hours=choose.choice((-11, 5.5, 14))))
         event["event_time"] = dt.datetime.now(zone).isoformat()
