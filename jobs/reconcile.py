@@ -1,28 +1,32 @@
-"""Reconcile: compute gold once more, in batch from bronze with the functions of ``live``, and compare cell by cell."""
+"""Reconcile: prove that silver is what bronze says, and gold what silver says; correct what is not.
+
+Both are computed once more with the functions of ``live`` and compared row by row and cell by cell, of versions that
+hold the same micro-batches, while ``live`` goes on.
+"""
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import reduce
-from operator import and_, or_
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from deltalake import DeltaTable
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructType, TimestampType
+from pyspark.sql.types import DateType, LongType, StringType, StructType, TimestampType
 
 from jobs.bronze import EVENTS
-from jobs.engine.batch import Batch
-from jobs.engine.commit import Appender
+from jobs.corrections import OvertakenError
+from jobs.cut import Finished, finished
 from jobs.engine.table import Table, column
-from jobs.engine.upsert import MartWriter
-from jobs.engine.watermark import newest_event_time
 from jobs.entity import silver_table
-from jobs.judge import Judge
-from jobs.judged import silver_rows
-from jobs.marts import MARTS, Mart
-from jobs.pseudonyms import pseudonym_key
+from jobs.gold_proof import MartProof, SnapshotProof
+from jobs.judged import ARRIVAL_DATE
+from jobs.marts import MARTS, SNAPSHOTS
+from jobs.proof import MOST, Proof
 from jobs.settings import Settings
+from jobs.silver_proof import REFUSED, Arrivals, SilverProof, is_taken
 from quality.rules import Rule
 from schemas import Contract
 
@@ -32,31 +36,79 @@ PARITY = Table(
     schema=StructType(
         [
             column("compared_at", TimestampType(), "When the comparison began, UTC; the same for all of its rows."),
-            column("mart", StringType(), "The mart."),
-            column("window", TimestampType(), "Start of the window, UTC."),
-            column("dimensions", StringType(), "The dimensions of the row, as JSON."),
-            column("measure", StringType(), "The measure that differs."),
-            column("batch", StringType(), "Its value computed from bronze; empty where there is none."),
-            column("stream", StringType(), "Its value in gold; empty where there is none."),
+            column("mart", StringType(), "The table."),
+            column("window", TimestampType(), "Start of the window, UTC; of an event or a thing, its event time."),
+            column("dimensions", StringType(), "The dimensions of the row, or what tells it, as JSON."),
+            column("measure", StringType(), "The measure that differs; of an event, how it differs."),
+            column("batch", StringType(), "Its value computed once more; empty where there is none."),
+            column("stream", StringType(), "Its value in the table; empty where there is none."),
         ]
     ),
-    description="Cells of gold that differ from what bronze says, one row per comparison and cell.",
+    description="What differs from what it is computed from, one row per comparison and cell.",
 )
-APPLICATION = "reconcile"
-"""The application under which corrections are committed, with a number for each."""
-BATCH, STREAM = "batch_", "stream_"
+RECONCILIATIONS = Table(
+    layer="ops",
+    name="reconciliations",
+    schema=StructType(
+        [
+            column("compared_at", TimestampType(), "When the comparison of the entity began, UTC."),
+            column("entity", StringType(), "The topic, <domain>.<entity>."),
+            column("table", StringType(), "The table, <layer>.<name>."),
+            column("rows", LongType(), "Rows that were compared."),
+            column("different", LongType(), "Rows that differed."),
+            column("mended", LongType(), "Rows of these that were corrected."),
+            column("remaining", LongType(), "Rows that differ still."),
+            column("why", StringType(), "Why they do, or why the table could not be compared; else empty."),
+            column(
+                "proven_until", DateType(), "Day of arrival up to which all is proven; empty where something is not."
+            ),
+        ]
+    ),
+    description="What each comparison of a table found, one row per comparison and table.",
+)
+ROUNDS = 3
+"""How often a table is corrected and compared again: it may change meanwhile, or a correction bring up another."""
+DAY = dt.timedelta(days=1)
+OPTIONS = {
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "200",
+}
+"""Of a session for this work, which is large and not quick, other than that of a stream."""
+
+
+class NoCheckpointError(Exception):
+    """Nobody can tell what the stream has taken."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What was found of one mart."""
+    """What was found of one table, ``<layer>.<name>``."""
 
-    mart: str
-    rows: int
-    measures: int
-    different: int
-    """Rows with a measure that differs."""
-    mended: bool
+    table: str
+    rows: int = 0
+    """Rows that were compared."""
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """How many of them differed: what the table had too little of, too much of, or other."""
+    mended: int = 0
+    left: int = 0
+    """Rows that differ still."""
+    why: str = ""
+    """Why they do, or why the table could not be compared."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the table is right now, and was compared."""
+        return not self.left and not self.why
+
+    def __str__(self) -> str:
+        rows = f"{self.table}: {self.rows:,} rows"
+        if not self.kinds:
+            return f"{self.table}: {self.why}" if self.why else f"{rows}, all equal"
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.kinds.items()))
+        mended = f", {self.mended:,} mended" if self.mended else ""
+        left = f", {self.left:,} left" if self.left and (self.mended or self.why) else ""
+        why = f": {self.why}" if self.why else ""
+        return f"{rows}, {sum(self.kinds.values()):,} differ ({kinds}){mended}{left}{why}"
 
 
 def reconcile(
@@ -65,161 +117,160 @@ def reconcile(
     rules: Sequence[Rule],
     settings: Settings,
     *,
-    since: dt.datetime,
-    until: dt.datetime,
+    since: dt.date | None = None,
+    until: dt.date | None = None,
     fix: bool = False,
 ) -> list[Parity]:
-    """Compare the marts of one topic with bronze, and write what differs to ``ops/parity``.
+    """Compare the silver of one topic with bronze, and its tables of gold with silver.
+
+    What differs is written to ``ops/parity``, and what was found of each table to ``ops/reconciliations``.
 
     Args:
         session: does the work.
         contract: of the topic.
         rules: those of its suite.
         settings: where the lake is.
-        since: windows that start before are left out.
-        until: windows that end later are left out, and those that the stream may still change.
-        fix: bring into silver and gold what the stream dropped as late. Where gold has more than bronze, because
-            bronze forgot a person or is past its retention, it is left as it is.
+        since: day of arrival, UTC, with which to begin; of gold, the windows are compared that the events of these
+            days belong to. Default: where the last comparison without it ended with nothing different, less a day.
+        until: last day of arrival; default: today.
+        fix: put right what differs: events that silver lacks are added, what it has too much is removed, and then
+            gold's rows are replaced.
 
     Returns:
-        a summary per mart; none where the stream has closed no window yet.
+        what was found of silver and of each table of gold; nothing where the stream has taken nothing yet.
+
+    Raises:
+        NoCheckpointError: there are events, but no checkpoint.
     """
-    marts = MARTS.get(contract.topic, ())
-    watermark = committed_watermark(contract, settings)
-    if not marts or watermark is None or not DeltaTable.is_deltatable(EVENTS.url(settings.lake_url)):
+    bronze, silver = (table.create(settings.lake_url) for table in (EVENTS, silver_table(contract)))
+    done = finished(contract, settings)
+    if done is None:
+        if _rows(silver):
+            raise NoCheckpointError("without the stream's checkpoint, nobody can tell what it has taken")
         return []
-    until = min(until, watermark)
     compared_at = dt.datetime.now(dt.UTC)
-    events = _events(session, contract, rules, settings, since).persist()
-    found = []
-    for mart in marts:
-        cells = _compare(session, mart, events, settings, since, until).persist()
-        count, different = cells.agg(F.count("*"), F.count_if(_differs(mart))).collect()[0]
-        if different:
-            _record(cells, mart, compared_at, settings)
-            if fix:
-                _correct(cells, mart, settings, until)
-        found.append(Parity(mart.name, count, len(mart.measures), different, fix and different > 0))
-        cells.unpersist()
-    if fix:
-        _append_missing(events, contract, settings, since, until)
-    events.unpersist()
+    before = _proven(contract, settings)
+    arrivals = _arrivals(bronze, since or _begin(contract, before), until or compared_at.date())
+    proven = _first_day_not_taken(session, contract, settings, arrivals, done)
+    of_silver = SilverProof(session, contract, rules, settings, arrivals, done)
+    try:
+        days, topic = of_silver.days, contract.topic
+        proofs: list[Proof] = [
+            of_silver,
+            *(MartProof(session, contract, mart, settings, days) for mart in MARTS.get(topic, ())),
+            *(SnapshotProof(session, contract, snapshot, settings, days) for snapshot in SNAPSHOTS.get(topic, ())),
+        ]
+        found = [_prove_or_say_why(proof, settings, compared_at, fix=fix) for proof in proofs]
+    finally:
+        of_silver.release()
+    is_gapless = arrivals.are_all or (before is not None and arrivals.first <= before)
+    is_proven = is_gapless and all(parity.holds for parity in found)
+    _note(found, contract, settings, compared_at, proven if is_proven else None)
     return found
 
 
-def committed_watermark(contract: Contract, settings: Settings) -> dt.datetime | None:
-    """Up to when windows are closed: a delay before the newest arrival in silver."""
-    silver = DeltaTable(silver_table(contract).url(settings.lake_url))
-    newest = newest_event_time(silver, contract.event_time)
-    return None if newest is None else newest - contract.watermark_delay
+def _prove_or_say_why(proof: Proof, settings: Settings, compared_at: dt.datetime, *, fix: bool) -> Parity:
+    """Prove one table; what goes wrong with it is no reason to leave out the others."""
+    try:
+        return _prove(proof, settings, compared_at, fix=fix)
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return Parity(_name(proof.table), why=f"not compared: {reason[0]}")
 
 
-def _events(
-    session: SparkSession, contract: Contract, rules: Sequence[Rule], settings: Settings, since: dt.datetime
-) -> DataFrame:
-    """Every valid event of a topic once, as in silver, whether it came in time or not."""
-    # An event may come ahead of its time, but not by more than the contract says.
-    first_day = (since - contract.ahead_tolerance).date()
-    records = session.read.format("delta").load(EVENTS.url(settings.lake_url))
-    records = records.where((F.col("topic") == contract.topic) & (F.col("arrival_date") >= F.lit(first_day)))
-    judged = Judge(contract, rules, key=pseudonym_key(settings)).judge(records)
-    first = Window.partitionBy(contract.key).orderBy("offset", "partition")
-    accepted = silver_rows(judged, contract)
-    return accepted.withColumn("_place", F.row_number().over(first)).where("_place = 1").drop("_place")
+def _prove(proof: Proof, settings: Settings, compared_at: dt.datetime, *, fix: bool) -> Parity:
+    found = proof.compare()
+    rows, kinds, different = found.rows, found.kinds, found.different
+    if different:
+        _record(proof.cells(found), proof.table, compared_at, settings)
+    why = ""
+    for _ in range(ROUNDS):
+        if not fix or not found.correctable:
+            break
+        why = f"{MOST:,} rows are corrected at a time" if found.correctable > MOST else "it changes meanwhile"
+        try:
+            proof.correct(found)
+        except (OvertakenError, CommitFailedError) as error:
+            why = str(error)
+        found.release()
+        found = proof.compare()
+    found.release()
+    left = found.different
+    if not left or not fix:
+        why = ""
+    elif not found.correctable:
+        why = REFUSED
+    return Parity(_name(proof.table), rows, kinds, max(0, different - left), left, why)
 
 
-def _compare(
-    session: SparkSession,
-    mart: Mart,
-    events: DataFrame,
-    settings: Settings,
-    since: dt.datetime,
-    until: dt.datetime,
-) -> DataFrame:
-    """Both values of every cell between two times: the keys, and each measure as ``batch_…`` and ``stream_…``."""
-    keys = [mart.window, *mart.dimensions]
-    is_between = (F.col(mart.window) >= F.lit(since)) & (F.col(mart.window) <= F.lit(until - mart.width))
-    stream = session.read.format("delta").load(mart.table.url(settings.lake_url)).where(is_between)
-    batch = mart.measure(events).where(is_between)
-
-    def named(frame: DataFrame, prefix: str) -> DataFrame:
-        measures = [F.col(measure.name).alias(prefix + measure.name) for measure in mart.measures]
-        return frame.select(*keys, *measures, F.lit(True).alias(f"{prefix}exists"))
-
-    return named(batch, BATCH).join(named(stream, STREAM), keys, "full_outer")
+def _arrivals(bronze: DeltaTable, first: dt.date, last: dt.date) -> Arrivals:
+    days = pa.table(bronze.get_add_actions(flatten=True)).to_pydict().get(f"partition.{ARRIVAL_DATE}", [])
+    oldest = min(days, default=last)
+    return Arrivals(max(first, oldest), last, oldest)
 
 
-def _differs(mart: Mart) -> Column:
-    return ~reduce(and_, (_is_equal(measure.name) for measure in mart.measures))
+def _begin(contract: Contract, proven: dt.date | None) -> dt.date:
+    """The day of arrival with which to begin, so that windows which were still open are compared once more."""
+    if proven is None:
+        return dt.date.min
+    widths = [mart.width for mart in MARTS.get(contract.topic, ())]
+    return proven - DAY - max(widths, default=dt.timedelta()) - contract.watermark_delay
 
 
-def _is_equal(measure: str) -> Column:
-    return F.col(BATCH + measure).eqNullSafe(F.col(STREAM + measure))
+def _first_day_not_taken(
+    session: SparkSession, contract: Contract, settings: Settings, arrivals: Arrivals, done: Finished
+) -> dt.date:
+    """The first of these days of arrival of which the stream has not taken everything; the last without one."""
+    bronze = session.read.format("delta").load(EVENTS.url(settings.lake_url))
+    is_here = (F.col("topic") == contract.topic) & (F.col(ARRIVAL_DATE) >= F.lit(arrivals.first))
+    first: dt.date | None = bronze.where(is_here & ~is_taken(done)).agg(F.min(ARRIVAL_DATE)).collect()[0][0]
+    return min(first or arrivals.last, arrivals.last)
 
 
-def _record(cells: DataFrame, mart: Mart, compared_at: dt.datetime, settings: Settings) -> None:
-    """Write each measure that differs as a row of its own."""
-    pairs = F.explode(
-        F.array(
-            *(
-                F.struct(
-                    F.lit(measure.name).alias("measure"),
-                    F.col(BATCH + measure.name).cast("string").alias("batch"),
-                    F.col(STREAM + measure.name).cast("string").alias("stream"),
-                )
-                for measure in mart.measures
-            )
-        )
-    )
-    dimensions = F.to_json(F.struct(*mart.dimensions)) if mart.dimensions else F.lit("{}")
-    rows = cells.where(_differs(mart)).select(
-        F.lit(compared_at).alias("compared_at"),
-        F.lit(mart.name).alias("mart"),
-        F.col(mart.window).alias("window"),
-        dimensions.alias("dimensions"),
-        pairs.alias("pair"),
-    )
-    different = rows.select("compared_at", "mart", "window", "dimensions", "pair.*").where("NOT batch <=> stream")
-    PARITY.create(settings.lake_url)
-    different.write.format("delta").mode("append").save(PARITY.url(settings.lake_url))
+def _record(cells: DataFrame, table: Table, compared_at: dt.datetime, settings: Settings) -> None:
+    """Write what differs, as far as it is corrected at a time."""
+    parity = PARITY.create(settings.lake_url)
+    mart = table.name if table.layer == "gold" else _name(table)
+    named = cells.limit(MOST).select(F.lit(compared_at).alias("compared_at"), F.lit(mart).alias("mart"), "*")
+    write_deltalake(parity, named.toArrow().cast(pa.schema(parity.schema().to_arrow())), mode="append")
 
 
-def _correct(cells: DataFrame, mart: Mart, settings: Settings, until: dt.datetime) -> None:
-    """Add to gold what it lacks: sums commute with what ``live`` adds at the same time, and so do extremes."""
-    sums = [measure.name for measure in mart.measures if measure.merge == "sum"]
-    has_less = reduce(or_, (F.col(BATCH + name) < F.col(STREAM + name) for name in sums))
-    lacking = cells.where(_differs(mart) & F.col(f"{BATCH}exists") & ~F.coalesce(has_less, F.lit(False)))
-    corrections = [
-        F.expr(f"cast({_correction(m.name, m.merge)} as {m.data_type.simpleString()})").alias(m.name)
-        for m in mart.measures
-    ]
-    rows = lacking.select(mart.window, *mart.dimensions, *corrections).toArrow()
-    if rows.num_rows:
-        number = _next_number(mart.table, settings)
-        MartWriter(mart, settings.lake_url).upsert(rows, Batch(APPLICATION, number, until))
-
-
-def _correction(measure: str, merge: str) -> str:
-    if merge == "sum":
-        return f"coalesce({BATCH}{measure}, 0) - coalesce({STREAM}{measure}, 0)"
-    return f"{BATCH}{measure}"
-
-
-def _append_missing(
-    events: DataFrame, contract: Contract, settings: Settings, since: dt.datetime, until: dt.datetime
+def _note(
+    found: Sequence[Parity], contract: Contract, settings: Settings, compared_at: dt.datetime, proven: dt.date | None
 ) -> None:
-    """Append to silver the events that it lacks."""
-    silver = silver_table(contract)
-    known = events.sparkSession.read.format("delta").load(silver.url(settings.lake_url)).select(contract.key)
-    event_time = F.col(contract.event_time)
-    between = events.where((event_time >= F.lit(since)) & (event_time < F.lit(until)))
-    missing = between.join(known, contract.key, "left_anti").toArrow()
-    if missing.num_rows:
-        number = _next_number(silver, settings)
-        Appender(silver, settings.lake_url).append(missing, Batch(APPLICATION, number, until))
+    """Write what was found of each table."""
+    table = RECONCILIATIONS.create(settings.lake_url)
+    rows = [
+        {
+            "compared_at": compared_at,
+            "entity": contract.topic,
+            "table": parity.table,
+            "rows": parity.rows,
+            "different": sum(parity.kinds.values()),
+            "mended": parity.mended,
+            "remaining": parity.left,
+            "why": parity.why,
+            "proven_until": proven,
+        }
+        for parity in found
+    ]
+    write_deltalake(table, pa.Table.from_pylist(rows, pa.schema(table.schema().to_arrow())), mode="append")
 
 
-def _next_number(table: Table, settings: Settings) -> int:
-    """The number of a table's next correction; of two at the same time, the table takes one."""
-    last = DeltaTable(table.url(settings.lake_url)).transaction_version(f"{APPLICATION}/{table.name}")
-    return 0 if last is None else last + 1
+def _proven(contract: Contract, settings: Settings) -> dt.date | None:
+    """The day of arrival up to which earlier comparisons have proven everything."""
+    url = RECONCILIATIONS.url(settings.lake_url)
+    if not DeltaTable.is_deltatable(url):
+        return None
+    of_entity = pc.field("entity") == contract.topic
+    days = DeltaTable(url).to_pyarrow_dataset().to_table(columns=["proven_until"], filter=of_entity)
+    day: dt.date | None = pc.max(days["proven_until"]).as_py()
+    return day
+
+
+def _rows(table: DeltaTable) -> int:
+    return int(pc.sum(pa.table(table.get_add_actions(flatten=True))["num_records"]).as_py() or 0)
+
+
+def _name(table: Table) -> str:
+    return f"{table.layer}.{table.name}"

@@ -13,7 +13,7 @@ from jobs.intake import INTAKE_BY_MINUTE, QUALITY_BY_MINUTE
 from jobs.marts import MARTS, SNAPSHOTS, VIEWS, Mart, Snapshot, View
 from jobs.quality_results import RESULTS
 from jobs.quarantine import RELEASES
-from jobs.reconcile import PARITY
+from jobs.reconcile import PARITY, RECONCILIATIONS
 from schemas import Contract
 
 
@@ -34,7 +34,8 @@ def views() -> tuple[View, ...]:
 
 def tables(contracts: tuple[Contract, ...]) -> dict[str, Table]:
     """The tables by name, ``<layer>.<table>``."""
-    kept = [EVENTS, ACCIDENTS, RESULTS, PARITY, RELEASES, FORGOTTEN, *(mart.table for mart in marts())]
+    kept = [EVENTS, ACCIDENTS, RESULTS, PARITY, RECONCILIATIONS, RELEASES, FORGOTTEN]
+    kept += [mart.table for mart in marts()]
     kept += [snapshot.table for snapshot in snapshots()]
     kept += [view.table for view in views()]
     for contract in contracts:

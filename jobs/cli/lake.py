@@ -45,45 +45,50 @@ def validate(
 def reconcile(
     entities: Annotated[list[str] | None, typer.Argument(metavar="[DOMAIN.ENTITY]...", help="Default: all.")] = None,
     since: Annotated[
-        dt.datetime | None, typer.Option("--from", help="First window, UTC; default: yesterday, 00:00.")
-    ] = None,
-    until: Annotated[
-        dt.datetime | None, typer.Option("--to", help="End of the last window, UTC; default: now.")
-    ] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Bring in what came too late for the stream.")] = False,
-    nightly: Annotated[
         dt.datetime | None,
         typer.Option(
-            metavar="HH:MM", formats=["%H:%M"], help="Every night at this time, UTC, for yesterday and today."
+            "--from",
+            help="Day of arrival to begin with, UTC; 0001-01-01 for all there is. Default: a day before that up to "
+            "which all is proven.",
         ),
     ] = None,
+    until: Annotated[dt.datetime | None, typer.Option("--to", help="Last day of arrival, UTC; default: today.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Put right what differs, beside the running stream.")] = False,
+    nightly: Annotated[
+        dt.datetime | None,
+        typer.Option(metavar="HH:MM", formats=["%H:%M"], help="Every night at this time, UTC."),
+    ] = None,
 ) -> None:
-    """Compute gold once more from bronze, compare cell by cell (table ops.parity); ends with 1 if anything differs."""
+    """Prove silver against bronze and gold against silver (table ops.parity); ends with 1 if anything still differs."""
     if nightly is not None:
         if since or until:
-            raise typer.BadParameter("--nightly compares yesterday and today; --from and --to do not go with it")
+            raise typer.BadParameter("--nightly goes on from the night before; --from and --to do not go with it")
         options = [*(entities or ()), *(["--fix"] if fix else [])]
         repeat_daily([sys.executable, "-m", "jobs.cli", "reconcile", *options], at=nightly.time())
     from jobs.definitions import definitions
     from jobs.engine.session import spark_session
-    from jobs.reconcile import reconcile
+    from jobs.reconcile import OPTIONS, reconcile
 
-    now = dt.datetime.now(dt.UTC)
-    begin = now.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=1)
-    since, until = (_utc(since) if since else begin), (_utc(until) if until else now)
     chosen = [contract_of(entity) for entity in entities] if entities else load_contracts()
     rules = definitions().rules
-    session = spark_session(settings(), name="sluice-reconcile")
-    is_different = False
+    batch = settings().model_copy(update={"spark_conf": OPTIONS | settings().spark_conf})
+    session = spark_session(batch, name="sluice-reconcile")
+    failed = []
+    holds = True
     for contract in chosen:
-        found = reconcile(session, contract, rules[contract.topic], settings(), since=since, until=until, fix=fix)
+        days = {"since": since and since.date(), "until": until and until.date()}
+        try:
+            found = reconcile(session, contract, rules[contract.topic], settings(), **days, fix=fix)
+        except Exception as error:  # what is wrong with one is no reason to leave out those after it
+            failed.append(f"{contract.topic}: {error}")
+            continue
         for parity in found:
-            is_different |= parity.different > 0 and not parity.mended
-            result = f"{parity.different:,} differ" if parity.different else "all equal"
-            rows = f"{counted(parity.rows, 'row')} of {parity.measures} measures"
-            typer.echo(f"{parity.mart}: {rows}, {result}{', mended' if parity.mended else ''}")
+            holds &= parity.holds
+            typer.echo(parity)
     session.stop()
-    if is_different:
+    for reason in failed:
+        typer.echo(f"error: {reason}", err=True)
+    if failed or not holds:
         raise typer.Exit(1)
 
 
@@ -161,7 +166,3 @@ def forget(
         f"{total} about {person or 'the forgotten'} removed. "
         "Kafka keeps its records as long as each topic's retention says."
     )
-
-
-def _utc(moment: dt.datetime) -> dt.datetime:
-    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)

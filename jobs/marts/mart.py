@@ -97,6 +97,13 @@ class Mart:
         """Compute the measures of some events: one row per window and dimensions, with the table's columns in order."""
         return self.facts(events).groupBy(self.window, *self.dimensions).agg(*self._aggregates)
 
+    def merged(self, rows: DataFrame) -> DataFrame:
+        """One row per window and dimensions of the table's rows, of which some may hold parts of the same one."""
+        measures = [
+            F.expr(f"cast({m.merge}({m.name}) as {m.data_type.simpleString()})").alias(m.name) for m in self.measures
+        ]
+        return rows.groupBy(self.window, *self.dimensions).agg(*measures)
+
     @cached_property
     def _aggregates(self) -> list[Column]:
         # Made once: to parse them again for every micro-batch takes as long as to compute them.

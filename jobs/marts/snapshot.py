@@ -54,10 +54,14 @@ class Snapshot:
 
     def measure(self, events: DataFrame) -> DataFrame:
         """What the newest of some events say: one row per thing, with the table's columns in order."""
-        facts = self.facts(events).select(*self.keys, *self._attributes, UPDATED_AT, "offset")
+        facts = self.said(events)
         said = F.struct(*(attribute.name for attribute in self.attributes), UPDATED_AT)
         newest = F.max_by(said, F.struct(UPDATED_AT, "offset")).alias("newest")
         return facts.groupBy(*self.keys).agg(newest).select(*self.keys, "newest.*")
+
+    def said(self, events: DataFrame) -> DataFrame:
+        """What each of some events says: the table's columns, and ``offset``."""
+        return self.facts(events).select(*self.keys, *self._attributes, UPDATED_AT, "offset")
 
     @cached_property
     def _attributes(self) -> list[Column]:
