@@ -1,7 +1,6 @@
 """Hold silver against bronze: every valid event once, as it came, and nothing else."""
 
 import datetime as dt
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from jobs.cut import Finished, late_url, pinned
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import ORIGIN
 from jobs.entity import quarantine_table, silver_table
+from jobs.forgotten import without_forgotten
 from jobs.judge import Judge
 from jobs.judged import ARRIVAL_DATE, silver_columns
 from jobs.proof import ALL_DAYS, KIND, LESS, MORE, MOST, OTHER, RIGHT, SEEN, Days, Differences, row_of
@@ -208,11 +208,7 @@ class SilverProof:
 
     def _without_forgotten(self, absent: DataFrame) -> DataFrame:
         """Events without those of people who were forgotten."""
-        try:
-            module = importlib.import_module("jobs.forgotten")
-        except ModuleNotFoundError:  # Without a list of the forgotten, nobody is on it.
-            return absent
-        events: DataFrame = module.without_forgotten(absent.select(f"{RIGHT}.*"), self._contract, self._settings)
+        events = without_forgotten(absent.select(f"{RIGHT}.*"), self._contract, self._settings)
         return events.select(*PLACE, self._row().alias(RIGHT))
 
     def _silver(self, version: int) -> DataFrame:
