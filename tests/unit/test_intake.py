@@ -45,7 +45,7 @@ def taken(topic: str, sifted: Sifted) -> Taken:
     domain, entity = topic.split(".")
     contract = replace(CONTRACT, domain=domain, entity=entity, topic=topic, freshness=PROMISED)
     none: Broken = {outcome: Counter() for outcome in OUTCOMES.values()}
-    return Taken(contract, cast("Judged", None), sifted, none, Batch("query", 0))
+    return Taken(contract, cast("Judged", None), sifted, none, Batch("query", 0), {})
 
 
 def rows(mart: Mart, lake: Path) -> list[dict[str, Any]]:
