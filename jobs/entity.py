@@ -22,6 +22,7 @@ from jobs.engine.exceptions import StoppedByRuleError
 from jobs.engine.isolate import Isolation
 from jobs.engine.measures import Gold
 from jobs.engine.newest import SnapshotWriter
+from jobs.engine.replay import unseen
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
 from jobs.engine.watermark import Watermark, newest_event_time
@@ -101,7 +102,8 @@ class Entity:
     """
 
     def __init__(self, session: SparkSession, contract: Contract, rules: Sequence[Rule], settings: Settings) -> None:
-        lake = settings.lake_url
+        self._session = session
+        self._lake = lake = settings.lake_url
         self.contract = contract
         self.rules = tuple(rule_names(contract, rules))
         self._stopping = {rule.name for rule in rules if rule.stops}
@@ -174,8 +176,17 @@ class Entity:
         if sifted.late:
             writes += [lambda: self.late.append(judged.late(sifted), batch)]
         if sifted.refused:
-            writes += [lambda: self._quarantine.append(judged.quarantine(sifted), batch)]
+            writes += [lambda: self._quarantine.append(self._not_quarantined(judged.quarantine(sifted), batch), batch)]
         return writes
+
+    def _not_quarantined(self, refused: Rows, batch: Batch) -> Rows:
+        """The refused records that quarantine does not have; it has some where Kafka is read again."""
+        if not batch.is_replay:
+            return refused
+        table, in_memory = quarantine_table(self.contract), isinstance(refused, pa.Table)
+        frame = self._session.createDataFrame(refused, table.schema) if in_memory else refused
+        found = unseen(frame, table, self._lake)
+        return found.toArrow() if in_memory else found
 
     def _upsert(self, name: str, rows: Callable[[], Rows], batch: Batch) -> None:
         self.writers[name].upsert(rows(), batch)

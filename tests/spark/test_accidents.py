@@ -20,6 +20,7 @@ from jobs.engine.accidents import ACCIDENTS
 from jobs.engine.exceptions import OlderTablesError
 from jobs.engine.progress import report
 from jobs.engine.query import Query
+from jobs.marts.visits import RATINGS_BY_DAY
 from jobs.rewind import rewind
 from jobs.settings import Settings
 from jobs.status import remarks
@@ -151,17 +152,21 @@ def test_a_checkpoint_of_an_hour_ago_does_not_count(world: World) -> None:
     assert world.lake.intake("input") == 27
 
 
-def test_without_checkpoint_and_positions_bronze_leaves_out_what_it_has(world: World) -> None:
-    world.send(10)
-    world.bronze()
+def test_without_checkpoint_and_positions_tables_leave_out_what_they_have(world: World) -> None:
+    def refused() -> None:
+        world.kafka.send(REVIEWS, b"no JSON").get(30)
+
+    refused()
+    world.take(10)
     for folder in ("_checkpoints", "_positions"):
         shutil.rmtree(Path(world.settings.lake_url, folder))
-    world.send(4)
-    world.bronze()
-    world.send(2)
-    world.bronze()
+    refused()
+    world.take(4)
+    world.take(2)
 
-    assert world.places() == list(range(16))
+    assert world.places() == list(range(18))
+    assert (world.lake.count(SILVER), world.lake.count(QUARANTINE)) == (16, 2)
+    assert sum(world.lake.mart(RATINGS_BY_DAY)["reviews"].to_pylist()) == 16
     assert world.noted() == [("read again", None, None, None)]
 
 
