@@ -15,6 +15,7 @@ from jobs import corrections
 from jobs.bronze import EVENTS
 from jobs.corrections import OvertakenError, next_number
 from jobs.cut import Finished, late_url, pinned
+from jobs.engine.accidents import ACCIDENTS
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import ORIGIN
 from jobs.entity import quarantine_table, silver_table
@@ -164,14 +165,27 @@ class SilverProof:
         return F.aggregate(ordered, F.slice(ordered, 1, 0), take)
 
     def _strange(self, beside: DataFrame, done: Finished) -> DataFrame:
-        """The places of rows that no record of bronze has, although bronze has their day."""
+        """The places of rows that no record of bronze has, although bronze has their day and has lost none of it."""
         is_read = F.to_date("timestamp") >= F.lit(self._arrivals.oldest)
         is_known = self._spans.hold() | ~_is_in(done.ends)
         candidates = beside.where(F.col("is_judged").isNull() & is_read & is_known).select(*PLACE)
         # Hardly ever there is one, and to look for it in all of bronze takes long.
         if candidates.isEmpty():
             return candidates
-        return candidates.join(self._bronze().select(*PLACE), PLACE, "left_anti")
+        return self._not_lost(candidates.join(self._bronze().select(*PLACE), PLACE, "left_anti"))
+
+    def _not_lost(self, places: DataFrame) -> DataFrame:
+        """Those of some places that bronze did not lose: Kafka may have deleted records before bronze read them."""
+        url = ACCIDENTS.url(self._settings.lake_url)
+        if not DeltaTable.is_deltatable(url):
+            return places
+        accidents = self._session.read.format("delta").load(url)
+        lost = accidents.where((F.col("query") == "bronze") & (F.col("topic") == self._contract.topic)).select(
+            F.col("partition").alias("of"), "from_offset", "to_offset", "noticed_at"
+        )
+        is_before = (F.col("timestamp") < F.col("noticed_at")) & (F.col("offset") >= F.col("from_offset"))
+        is_lost = is_before & (F.col("to_offset").isNull() | (F.col("offset") < F.col("to_offset")))
+        return places.join(F.broadcast(lost), (F.col("partition") == F.col("of")) & is_lost, "left_anti")
 
     def _missing(self, places: DataFrame, done: Finished) -> DataFrame:
         """The valid events that silver lacks, each once."""

@@ -19,6 +19,7 @@ from pyspark.sql.types import LongType
 from typer.testing import CliRunner
 
 from jobs.bronze import EVENTS
+from jobs.engine.accidents import Accident, note
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
 from jobs.engine.newest import SnapshotWriter
@@ -250,6 +251,23 @@ def test_rows_of_no_record_are_taken_out_and_others_become_what_came(shop: Shop)
         ("event-1", "event-2", "event-3"), 4
     )
     assert_settled(shop)
+
+
+def test_what_kafka_deleted_before_bronze_read_it_stays(shop: Shop) -> None:
+    """Bronze was away for longer than Kafka keeps records; the stream was not."""
+    shop.arrive(*(rated(number) for number in range(1, 6)))
+    shop.take()
+    DeltaTable(EVENTS.url(shop.lake)).delete("offset IN (1, 2)")
+    topic = shop.contract.topic
+    assert shop.reconcile()["silver.marketplace_reviews"].kinds == {"more": 2}
+    note(
+        [Accident("bronze", "expired", 0, topic, 0, 1, 3), Accident("bronze", "expired", 0, topic, 1, 0, 9)], shop.lake
+    )
+
+    found = shop.reconcile(fix=True)
+
+    assert all(parity.holds for parity in found.values())
+    assert shop.silver().num_rows == 5
 
 
 def test_gold_is_put_right_in_either_direction(shop: Shop) -> None:
