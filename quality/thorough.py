@@ -27,6 +27,7 @@ from quality.limits import is_in_range, limits
 from quality.rules import LONGEST_VALUE, VALUE
 from schemas import Contract, ContractField
 
+MINUTES_AND_ZONE = r"\A(.{16})([Z+-])"
 EMPTY = "empty: the record has no value"
 NOT_UTF8 = "not_utf8: the value is not UTF-8"
 LONE_SURROGATE = "not_utf8: an escape is half of a character"
@@ -209,8 +210,9 @@ def _plain_value(field: ContractField, given: Column) -> Column:
         value = _sent_number(given).try_cast(field.data_type)
     else:
         form = DATE if isinstance(field.data_type, DateType) else TIME
-        value = F.when(text.rlike(rf"\A{form}\z"), text).try_cast(field.data_type)
-
+        # Between minutes and a zone, Spark wants seconds; Java leaves out those that are 0.
+        whole = F.regexp_replace(text, MINUTES_AND_ZONE, "$1:00$2")
+        value = F.when(text.rlike(rf"\A{form}\z"), whole).try_cast(field.data_type)
     return _let(value, lambda known: F.when(_in_range(field, known), known))
 
 

@@ -10,7 +10,6 @@ from pyspark.sql import SparkSession
 
 from jobs.settings import CHECKOUT
 
-NOW = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
 COUNTS = ("input", "late", "refused", "late_accepted", "late_duplicates")
 Rows = list[dict[str, Any]]
 Fires = Callable[[str, Rows], bool]
@@ -18,9 +17,9 @@ Fires = Callable[[str, Rows], bool]
 
 def minutes(first: int, last: int, *, entity: str = "shop.orders", **counts: int) -> Rows:
     """A row for each minute, from so many minutes ago to so many."""
-    ago = range(first, last, -1)
+    now, ago = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0), range(first, last, -1)
     return [
-        {"entity": entity, "minute": NOW - dt.timedelta(minutes=minute), **dict.fromkeys(COUNTS, 0), **counts}
+        {"entity": entity, "minute": now - dt.timedelta(minutes=minute), **dict.fromkeys(COUNTS, 0), **counts}
         for minute in ago
     ]
 
@@ -41,13 +40,15 @@ def fires(spark: SparkSession) -> Iterator[Fires]:
         spark.catalog.dropTempView(view)
 
 
-ALWAYS = minutes(600, -1, input=300, late=1, refused=1, late_accepted=1)
+@pytest.fixture
+def always() -> Rows:
+    return minutes(600, -1, input=300, late=1, refused=1, late_accepted=1)
 
 
 @pytest.mark.parametrize(("alert", "what"), [("late_rises", "late"), ("refused_rises", "refused")])
-def test_a_rise_is_told(fires: Fires, alert: str, what: str) -> None:
-    assert not fires(alert, ALWAYS)
-    assert fires(alert, [*ALWAYS, *minutes(5, -1, input=300, **{what: 100})])
+def test_a_rise_is_told(fires: Fires, always: Rows, alert: str, what: str) -> None:
+    assert not fires(alert, always)
+    assert fires(alert, [*always, *minutes(5, -1, input=300, **{what: 100})])
     assert fires(alert, [*minutes(600, 20, input=300), *minutes(5, -1, input=300, **{what: 100})])
 
 
@@ -62,16 +63,17 @@ def test_what_is_always_so_or_of_few_is_no_rise(fires: Fires, alert: str, what: 
 
 def test_unprocessable_records_are_told(fires: Fires) -> None:
     def broken(rule: str, ago: int) -> Rows:
-        return [{"entity": "shop.orders", "rule": rule, "minute": NOW - dt.timedelta(minutes=ago), "refused": 1}]
+        minute = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=ago)
+        return [{"entity": "shop.orders", "rule": rule, "minute": minute, "refused": 1}]
 
     assert not fires("unprocessable", broken("missing: order_id", 1) + broken("unprocessable: the record", 30))
     assert fires("unprocessable", broken("unprocessable: the record", 1))
 
 
-def test_late_events_that_wait_are_told(fires: Fires) -> None:
-    assert not fires("late_waits", ALWAYS)
-    assert not fires("late_waits", [*ALWAYS, *minutes(3, 2, input=100, late=100)])
-    assert fires("late_waits", [*ALWAYS, *minutes(8, 7, input=100, late=100)])
+def test_late_events_that_wait_are_told(fires: Fires, always: Rows) -> None:
+    assert not fires("late_waits", always)
+    assert not fires("late_waits", [*always, *minutes(3, 2, input=100, late=100)])
+    assert fires("late_waits", [*always, *minutes(8, 7, input=100, late=100)])
 
 
 def test_a_topic_that_never_rests_falls_silent(fires: Fires) -> None:
