@@ -279,7 +279,7 @@ def _cases_of_records(contract: Contract, base: Mapping[str, Any]) -> Iterator[C
         ("half after a backslash", body + r', "x": "\\\ud83d"}', "not_utf8: an escape is half of a character"),
         ("Debezium", f'{{"before": null, "after": {text}, "op": "c"}}', "envelope: a change event of Debezium"),
         ("Debezium with schema", f'{{"schema": {{}}, "payload": {text}}}', "envelope: a change event of Debezium"),
-        ("CloudEvents", f'{{"specversion": "1.0", "id": "1", "data": {text}}}', "envelope: a CloudEvent"),
+        ("CloudEvents", f'{{"specversion": "1.0", "source": "/x", "data": {text}}}', "envelope: a CloudEvent"),
     ):
         yield Case(name, odd.encode(), None, (reason,))
     yield Case("nothing", None, None, ("empty",))
@@ -309,7 +309,7 @@ class Number(Decimal):
     def __new__(cls, text: str) -> "Number":
         """Keep the text beside the value."""
         # Python's decimals, too, have exponents that are too large for them.
-        number = super().__new__(cls, re.sub(r"(?<=[eE+-])[0-9]{18,}$", "9" * 17, text))
+        number = super().__new__(cls, re.sub(r"([eE][+-]?)[0-9]{18,}$", r"\g<1>" + "9" * 17, text))
         number.text = text
         return number
 
@@ -360,7 +360,8 @@ def _typed(field: ContractField, value: Any) -> Any:
     if not isinstance(value, Number):
         return _wrong()
     if isinstance(kind, DoubleType):
-        number = float(value)
+        # Only a fraction or an exponent makes a number of JSON one that knows a negative zero.
+        number = float(value) if any(mark in value.text for mark in ".eE") else float(value) + 0.0
         return number if abs(number) != float("inf") else _wrong()
     return _exact(kind, value)
 
