@@ -57,7 +57,7 @@ def replace(
         lake: root of the lake.
         keys: distinct keys; nulls are equal.
         right: rows of some of these keys, with columns of the table.
-        along: the key with a time, by whose statistics files are found.
+        along: the column with a time, by whose statistics files are found where it is a key.
         number: of the correction, as the version says that was compared.
         still: leaves out keys whose rows have changed since; without it, all are replaced.
 
@@ -70,7 +70,9 @@ def replace(
         raise OvertakenError(f"{table.layer}.{table.name} has been corrected meanwhile")
     schema = pa.schema(delta.schema().to_arrow())
     keys, right = _typed(keys, schema), _filled(right, schema)
-    paths = list(_files(delta, along, keys[along]))
+    # Where the time is no key, a row may be in any file.
+    anywhere = pa.chunked_array([pa.nulls(1, TIME)])
+    paths = list(_files(delta, along, keys[along] if along in keys.column_names else anywhere))
     held = {path: _matching(_read(path, files, schema), keys) for path in paths}
     chosen = pa.array([True] * keys.num_rows, pa.bool_())
     if still is not None:

@@ -406,8 +406,9 @@ def test_two_corrections_at_the_same_time_count_once(shop: Shop) -> None:
 def _numbered(events: DataFrame) -> DataFrame:
     """A row per review; of a submitted one, many."""
     many = F.when(F.col("event_type") == "submitted", F.sequence(F.lit(1), F.lit(150_000)))
-    numbers = F.explode(F.coalesce(many, F.array(F.lit(1)))).cast("string").alias("number")
-    return events.select(F.date_trunc("minute", "event_time").alias("minute"), numbers)
+    numbers = F.explode(F.coalesce(many, F.array(F.lit(1)))).alias("number")
+    numbered = events.select(F.date_trunc("minute", "event_time").alias("minute"), numbers)
+    return numbered.withColumn("number", F.col("number").cast("string"))
 
 
 def test_an_old_window_of_a_large_mart_is_corrected_beside_a_busy_writer(
@@ -497,6 +498,8 @@ def test_the_command_ends_with_1_if_anything_differs(shop: Shop, monkeypatch: py
 
     def run(*options: str) -> tuple[int, str]:
         found = CliRunner().invoke(app, ["reconcile", "marketplace.reviews", *options])
+        if found.exception and not isinstance(found.exception, SystemExit):
+            raise found.exception
         return found.exit_code, found.output
 
     code, output = run()
