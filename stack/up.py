@@ -1,17 +1,14 @@
 """Start and stop the whole system: `sluice up`, `down` and `logs`."""
 
 import fcntl
-import hashlib
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from threading import Event
 
 from jobs.kafka_security import python_options
-from jobs.settings import CHECKOUT, Settings, settings
+from jobs.settings import Settings, settings
 from schemas import load_contracts
 from stack import (
     broker,
@@ -31,9 +28,6 @@ from stack.exceptions import StackError
 from stack.programs import Program
 from stack.progress import Progress, in_parallel
 
-DEFINITIONS = ("schemas", "quality", "jobs", "superset/assets")
-"""Folders with what `sluice check` checks, and how."""
-
 
 def up() -> None:
     """Set up what is missing, start what does not run, and return when the dashboard shows data.
@@ -47,7 +41,6 @@ def up() -> None:
         running = {process.name for process in supervision.observe(ours) if process.pid}
         preflight.check(ours, running)
         in_parallel(lambda: _jars(ours, progress), lambda: _environment(ours, progress))
-        _check_definitions(ours, progress)
         credentials.write(ours)
         supervision.apply(ours, programs(ours))
         tables = Event()
@@ -143,29 +136,6 @@ def _environment(settings: Settings, progress: Progress) -> None:
     if not environments.is_current("superset", settings.cache):
         with progress.step("Making Superset's Python environment"):
             environments.ensure("superset", settings.cache)
-
-
-def _check_definitions(settings: Settings, progress: Progress) -> None:
-    """Refuse definitions that the jobs would stumble over one by one; checked once until a file of them changes.
-
-    Raises:
-        StackError: with every problem.
-    """
-    stamp = settings.home / "run" / "definitions.sha256"
-    digest = hashlib.sha256()
-    for file in sorted(file for folder in DEFINITIONS for file in (CHECKOUT / folder).rglob("*.*") if file.is_file()):
-        if file.suffix in (".py", ".yaml"):
-            digest.update(f"{file.relative_to(CHECKOUT)}\n".encode() + file.read_bytes())
-    if stamp.is_file() and stamp.read_text() == digest.hexdigest():
-        return
-    with progress.step("Definitions"):
-        command = [sys.executable, "-m", "jobs.cli", "check"]
-        variables = os.environ | supervision.variables_of(settings) | {"PYTHONPATH": str(CHECKOUT)}
-        checked = subprocess.run(command, env=variables, text=True, capture_output=True)
-        if checked.returncode != 0:
-            raise StackError(f"`sluice check` refuses the definitions:\n{checked.stderr.strip()}")
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(digest.hexdigest())
 
 
 def _start_stream(settings: Settings, progress: Progress, tables: Event) -> None:
