@@ -19,6 +19,7 @@ from pyspark.sql.types import LongType
 from typer.testing import CliRunner
 
 from jobs.bronze import EVENTS
+from jobs.definitions import Definitions
 from jobs.engine.accidents import Accident, note
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
@@ -492,6 +493,9 @@ def test_the_command_ends_with_1_if_anything_differs(shop: Shop, monkeypatch: py
 
     shop.arrive(rated(1), rated(2))
     shop.take(without=["event-2"])
+    # The marts of these tests are others than those that suites are about.
+    own = Definitions([shop.contract], {shop.contract.topic: ()})
+    monkeypatch.setattr("jobs.definitions.definitions", lambda: own)
     monkeypatch.setattr("jobs.cli.lake.settings", lambda: shop.settings)
     monkeypatch.setattr("jobs.engine.session.spark_session", lambda *_, **__: shop.spark)
     monkeypatch.setattr(shop.spark, "stop", lambda: None)
