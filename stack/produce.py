@@ -144,14 +144,15 @@ def produce_traffic(
     traffic = simulate(rate=of_all, start=start, topics=topics, seed=seed, pace=pace, incidents=incidents)
     sent, looked = 0, 0.0
     with sender(settings) as kafka, ExitStack() as past:
-        if start < begin:
+        if is_past := start < begin:
             past.enter_context(dated_by_producers(topics, settings))
         for message in _in_real_time(traffic):
             if message.at > end:
                 break
-            if start < begin <= message.at:
+            if is_past and message.at >= begin:
                 kafka.settle()
                 past.close()
+                is_past = False
             kafka.send(message.topic, key=message.key, value=message.value, at=message.at)
             sent += 1
             if time.monotonic() > looked + LOOK_EVERY:

@@ -1,14 +1,21 @@
-"""Messages that Kafka does not take are told, not lost."""
+"""Demo traffic comes as it happens, and messages that Kafka does not take are told, not lost."""
 
+import datetime as dt
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 
 from schemas import load_contracts
 from stack.exceptions import StackError
-from stack.produce import Sender, produce_file
+from stack.produce import Sender, produce_file, produce_traffic
 from tests.stack.pipeline import TOPIC, running_broker
+
+CLICKS = "marketplace.clickstream"
+CREATE_TIME, LOG_APPEND_TIME = 0, 1
+"""Kafka's numbers for who set a record's timestamp."""
 
 
 def test_a_message_that_cannot_be_sent_is_an_error(tmp_path: Path) -> None:
@@ -36,3 +43,31 @@ def test_a_broker_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="did not take"):
         sender.settle()
     kafka.close(timeout=0)
+
+
+def test_the_past_brings_its_own_time_and_the_present_keeps_up(tmp_path: Path) -> None:
+    with running_broker(tmp_path, partitions=1) as settings:
+        began = dt.datetime.now(dt.UTC)
+        produce_traffic([CLICKS], settings, rate=1_000, duration=8, history=20, seed=1)
+        consumer = KafkaConsumer(
+            CLICKS, bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=5_000
+        )
+        records = list(consumer)
+        consumer.close()
+
+    past = [record for record in records if record.timestamp < began.timestamp() * 1000]
+    # Of the past, each record came when it says.
+    assert len(past) > 200
+    assert past[0].timestamp / 1000 < began.timestamp() - 15
+    assert {record.timestamp_type for record in past} == {CREATE_TIME}
+    assert {record.timestamp_type for record in records[len(past) + 1 :]} == {LOG_APPEND_TIME}
+    assert min(lateness(record) for record in records[-100:]) < dt.timedelta(seconds=1)
+
+
+def lateness(record: Any) -> dt.timedelta:
+    """How long before its arrival an event happened; a broken one says nothing."""
+    try:
+        happened = dt.datetime.fromisoformat(json.loads(record.value)["event_time"])
+    except (ValueError, TypeError):
+        return dt.timedelta.max
+    return dt.datetime.fromtimestamp(record.timestamp / 1000, dt.UTC) - happened
