@@ -59,7 +59,8 @@ def _compact(table: Table, mart: Mart | None, closed: dt.datetime, settings: Set
         _drop_before(today - dt.timedelta(days=settings.retention_days), table.url(settings.lake_url))
     if mart:
         compact_closed(mart, closed, settings.lake_url)
-    else:
+    # The late lane takes whole files, and soon.
+    elif table.layer != "late":
         compact_appended(table, settings.lake_url)
 
 
