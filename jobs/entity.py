@@ -19,14 +19,14 @@ from jobs.engine.commit import Appender, Rows
 from jobs.engine.deduplicate import Deduplication, Sifted
 from jobs.engine.evolve import evolve
 from jobs.engine.exceptions import StoppedByRuleError
-from jobs.engine.isolate import Isolation
+from jobs.engine.isolate import REASON, Isolation
 from jobs.engine.measures import Gold
 from jobs.engine.newest import SnapshotWriter
 from jobs.engine.replay import unseen
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter
 from jobs.engine.watermark import Watermark, newest_event_time
-from jobs.judge import Judge
+from jobs.judge import ENVELOPE, Judge
 from jobs.judged import (
     ARRIVAL_DATE,
     Broken,
@@ -34,7 +34,7 @@ from jobs.judged import (
     JudgedBySpark,
     JudgedInMemory,
     Plans,
-    WithUnprocessable,
+    refused_rows,
     silver_schema,
 )
 from jobs.marts import MARTS, SNAPSHOTS, Mart
@@ -89,6 +89,22 @@ class Taken:
     """With the watermark of the entity."""
     measures: Mapping[str, Callable[[], Rows]]
     """Of the new events, by the name of the table that they belong to."""
+    unprocessable: pa.Table | None = None
+    """Rows of quarantine, of records that could not even be judged."""
+
+    @property
+    def input(self) -> int:
+        """All records."""
+        return len(self.sifted.arrivals) + self._unprocessable
+
+    @property
+    def refused(self) -> int:
+        """Records in quarantine."""
+        return self.sifted.refused + self._unprocessable
+
+    @property
+    def _unprocessable(self) -> int:
+        return 0 if self.unprocessable is None else int(self.unprocessable.num_rows)
 
 
 class Entity:
@@ -116,7 +132,7 @@ class Entity:
         }
         self.silver = Appender(silver_table(contract), lake)
         self.late = Appender(late_table(contract), lake)
-        self._quarantine = Appender(quarantine_table(contract), lake)
+        self.quarantine = Appender(quarantine_table(contract), lake)
         silver, event_time = silver_table(contract).create(lake), contract.event_time
         self.watermark = Watermark(contract.watermark_delay, newest_event_time(silver, event_time))
         self.deduplication = Deduplication(silver, contract.key, event_time, contract.watermark_delay)
@@ -151,13 +167,14 @@ class Entity:
             raise error
         for reason in isolation.reasons:
             logger.error("A record of %s goes to quarantine: %s", self.contract.topic, reason)
-        return self._take(isolation.without(records), batch, isolation)
+        taken = self._take(isolation.without(records), batch)
+        taken.broken["refused"][REASON] += len(isolation.found)
+        found = pa.concat_tables(isolation.found).select(ENVELOPE)
+        return replace(taken, unprocessable=refused_rows(found, isolation.reasons))
 
-    def _take(self, records: Rows, batch: Batch, isolation: Isolation | None = None) -> Taken:
+    def _take(self, records: Rows, batch: Batch) -> Taken:
         in_memory = isinstance(records, pa.Table)
         judged: Judged = JudgedInMemory(records, self.plans) if in_memory else JudgedBySpark(records, self.plans)
-        if isolation is not None:
-            judged = WithUnprocessable(judged, pa.concat_tables(isolation.found), isolation.reasons)
         broken = judged.broken_rules()
         self._stop_at(broken)
         arrivals = judged.arrivals()
@@ -176,17 +193,21 @@ class Entity:
         if sifted.late:
             writes += [lambda: self.late.append(judged.late(sifted), batch)]
         if sifted.refused:
-            writes += [lambda: self._quarantine.append(self._not_quarantined(judged.quarantine(sifted), batch), batch)]
+            writes += [lambda: self._refuse(judged.quarantine(sifted), batch)]
+        if (unprocessable := taken.unprocessable) is not None:
+            # Quarantine may have the rest of the batch already, from before it failed.
+            apart = replace(batch, query_id=f"{batch.query_id}-unprocessable")
+            writes += [lambda: self._refuse(unprocessable, apart)]
         return writes
 
-    def _not_quarantined(self, refused: Rows, batch: Batch) -> Rows:
-        """The refused records that quarantine does not have; it has some where Kafka is read again."""
-        if not batch.is_replay:
-            return refused
-        table, in_memory = quarantine_table(self.contract), isinstance(refused, pa.Table)
-        frame = self._session.createDataFrame(refused, table.schema) if in_memory else refused
-        found = unseen(frame, table, self._lake)
-        return found.toArrow() if in_memory else found
+    def _refuse(self, refused: Rows, batch: Batch) -> None:
+        """Add refused records to quarantine, without those that it has where Kafka is read again."""
+        if batch.is_replay:
+            table, in_memory = quarantine_table(self.contract), isinstance(refused, pa.Table)
+            frame = self._session.createDataFrame(refused, table.schema) if in_memory else refused
+            found = unseen(frame, table, self._lake)
+            refused = found.toArrow() if in_memory else found
+        self.quarantine.append(refused, batch)
 
     def _upsert(self, name: str, rows: Callable[[], Rows], batch: Batch) -> None:
         self.writers[name].upsert(rows(), batch)

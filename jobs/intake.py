@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -10,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql.types import DoubleType, LongType
 
 from jobs.engine.batch import Batch
-from jobs.engine.deduplicate import Sifted
+from jobs.engine.isolate import REASON
 from jobs.engine.upsert import GroupCommit, MartWriter
 from jobs.entity import Taken
 from jobs.judged import OUTCOMES, Broken
@@ -39,6 +40,7 @@ INTAKE_BY_MINUTE = Mart(
         _counted("late", "Valid events that came later than the contract's delay; they follow within a minute."),
         _counted("duplicates", "Valid events in time, dropped because an event of the same identity came before."),
         _counted("late_accepted", "Late events that followed: they are in silver and gold."),
+        _counted("late_refused", "Late events in quarantine, for a measure fails at them."),
         _counted("late_duplicates", "Late events dropped: they came before, or are of a forgotten person."),
         _slowest("slowest_seconds", "The longest time from a record's arrival in Kafka until its batch was counted."),
         _slowest("promised_seconds", "The freshness that the contract promises."),
@@ -90,21 +92,23 @@ def quality(rules: Sequence[str], broken: Broken, *, judged: int) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def intake(entity: str, sifted: Sifted, *, at: dt.datetime, promised: dt.timedelta) -> pa.Table:
+def intake(taken: Taken, at: dt.datetime) -> pa.Table:
     """The row of one micro-batch, with the mart's columns."""
+    sifted = taken.sifted
     row = {
         "minute": at.replace(second=0, microsecond=0),
-        "entity": entity,
-        "input": len(sifted.arrivals),
+        "entity": taken.contract.topic,
+        "input": taken.input,
         "accepted": sifted.accepted,
-        "refused": sifted.refused,
+        "refused": taken.refused,
         "late": sifted.late,
         "duplicates": sifted.duplicates,
         "late_accepted": 0,
+        "late_refused": 0,
         "late_duplicates": 0,
         # A batch without records has no oldest one.
         "slowest_seconds": max(0.0, at.timestamp() - (sifted.arrivals.oldest or math.inf) / 1_000_000),
-        "promised_seconds": promised.total_seconds(),
+        "promised_seconds": taken.contract.freshness.total_seconds(),
     }
     return pa.Table.from_pylist([row])
 
@@ -128,19 +132,24 @@ class IntakeWriter:
             return
         now = dt.datetime.now(dt.UTC)
         closed = replace(batch, watermark=now - STILL_OPEN)
-        rows = [intake(one.contract.topic, one.sifted, at=now, promised=one.contract.freshness) for one in taken]
-        self._intake.upsert(pa.concat_tables(rows), closed)
+        self._intake.upsert(pa.concat_tables([intake(one, now) for one in taken]), closed)
         self.count_rules([_judged(one, rules[one.contract.topic], now) for one in taken], closed)
 
-    def count_late(self, entity: str, batch: Batch, *, accepted: int, duplicates: int) -> None:
-        """Add what became of late events."""
+    def count_late(self, entity: str, batch: Batch, *, accepted: int, refused: int, duplicates: int) -> None:
+        """Add what became of late events, whose records were counted when they came."""
         now = dt.datetime.now(dt.UTC)
         counts = {measure.name: 0 for measure in INTAKE_BY_MINUTE.measures if measure.merge == "sum"}
-        counts |= {"late_accepted": accepted, "late_duplicates": duplicates}
+        counts |= {"late_accepted": accepted, "late_refused": refused, "late_duplicates": duplicates}
         row = {"minute": now.replace(second=0, microsecond=0), "entity": entity, **counts}
         names = [INTAKE_BY_MINUTE.window, *INTAKE_BY_MINUTE.dimensions, *(m.name for m in INTAKE_BY_MINUTE.measures)]
         rows = pa.Table.from_pylist([dict.fromkeys(names) | row])
-        self._intake.upsert(rows, replace(batch, watermark=now - STILL_OPEN))
+        closed = replace(batch, watermark=now - STILL_OPEN)
+        self._intake.upsert(rows, closed)
+        if refused:
+            broken: Broken = {outcome: Counter() for outcome in OUTCOMES.values()} | {
+                "refused": Counter({REASON: refused})
+            }
+            self.count_rules([_at(quality((), broken, judged=refused), entity, now)], closed)
 
     def count_rules(self, counts: Sequence[pa.Table], batch: Batch) -> None:
         """Add what every rule said."""
@@ -149,7 +158,10 @@ class IntakeWriter:
 
 def _judged(taken: Taken, rules: Sequence[str], at: dt.datetime) -> pa.Table:
     """The rows of one entity in a micro-batch, with the mart's columns."""
-    counts = quality(rules, taken.broken, judged=len(taken.sifted.arrivals))
-    minute, entity = at.replace(second=0, microsecond=0), taken.contract.topic
+    return _at(quality(rules, taken.broken, judged=taken.input), taken.contract.topic, at)
+
+
+def _at(counts: pa.Table, entity: str, at: dt.datetime) -> pa.Table:
+    minute = at.replace(second=0, microsecond=0)
     rows = counts.add_column(0, "entity", pa.array([entity] * counts.num_rows))
     return rows.add_column(0, "minute", pa.array([minute] * counts.num_rows))

@@ -94,14 +94,24 @@ class Plans:
         judged = self._thorough.compute(doubtful.select(ENVELOPE)).cast(screened.schema)
         return pa.concat_tables([screened.filter(pc.is_valid(screened["reasons"])), judged])
 
-    def attempt(self, records: pa.Table) -> None:
-        """Judge and measure records and see whether they can be written, as a micro-batch would; writes nothing."""
+    def attempt(self, records: pa.Table) -> bool:
+        """Judge and measure records and see whether they can be written, as a micro-batch would; writes nothing.
+
+        Returns:
+            whether there were events among them.
+        """
         rows = self.judged(records)
         is_accepted = pc.equal(pc.list_value_length(rows["reasons"]), 0)
         events = rows.filter(is_accepted).select(silver_columns(self.contract))
         refused = rows.filter(pc.invert(is_accepted)).select(ENVELOPE)
-        for written in (events, refused, *self.measured(events).values()):
+        data_file.statistics(refused)
+        return bool(events.num_rows) and self.attempt_events(events)
+
+    def attempt_events(self, events: pa.Table) -> bool:
+        """The same for events, with the columns of silver."""
+        for written in (events, *self.measured(events).values()):
             data_file.statistics(written)
+        return bool(events.num_rows)
 
     def measured(self, events: pa.Table) -> dict[str, pa.Table]:
         """The measures of events, with the columns of silver, by the name of the table that they belong to."""
@@ -154,9 +164,8 @@ class JudgedInMemory:
 
     def quarantine(self, sifted: Sifted) -> pa.Table:
         """The refused records, with the columns of quarantine."""
-        refused = self._rows.filter(pc.invert(self._is_accepted)).select([*ENVELOPE, "reasons"])
-        today = dt.datetime.now(dt.UTC).date()
-        return refused.append_column(ARRIVAL_DATE, pa.array([today] * refused.num_rows, pa.date32()))
+        refused = self._rows.filter(pc.invert(self._is_accepted))
+        return refused_rows(refused.select(ENVELOPE), refused["reasons"])
 
     def broken_rules(self) -> Broken:
         """How many records break each rule."""
@@ -258,63 +267,12 @@ class JudgedBySpark:
         self._screened.unpersist()
 
 
-class WithUnprocessable:
-    """The judged records of a micro-batch, and those that could not even be judged: they are refused.
-
-    Args:
-        judged: the others.
-        records: with the columns of ``ENVELOPE``.
-        reasons: of each.
-    """
-
-    def __init__(self, judged: Judged, records: pa.Table, reasons: Sequence[str]) -> None:
-        self._judged = judged
-        self._records = records.select(ENVELOPE)
-        self._reasons = reasons
-
-    @property
-    def size(self) -> int:
-        """Bytes of all values."""
-        return self._judged.size + int(self._records.nbytes)
-
-    def arrivals(self) -> Arrivals:
-        """What deduplication looks at."""
-        return self._judged.arrivals().with_refused(self._records)
-
-    def measures(self, sifted: Sifted) -> dict[str, Callable[[], Rows]]:
-        """The measures of the new events, at least one, by the name of the table that they belong to."""
-        return self._judged.measures(self._others(sifted))
-
-    def silver(self, sifted: Sifted) -> Rows:
-        """The new events, to be appended."""
-        return self._judged.silver(self._others(sifted))
-
-    def late(self, sifted: Sifted) -> Rows:
-        """The late events, with the columns of silver."""
-        return self._judged.late(self._others(sifted))
-
-    def quarantine(self, sifted: Sifted) -> Rows:
-        """The refused records, with the columns of quarantine."""
-        others = self._judged.quarantine(self._others(sifted))
-        reasons = pa.array([[reason] for reason in self._reasons], pa.list_(pa.string()))
-        today = pa.array([dt.datetime.now(dt.UTC).date()] * len(self._reasons), pa.date32())
-        own = self._records.append_column("reasons", reasons).append_column(ARRIVAL_DATE, today)
-        if isinstance(others, DataFrame):
-            return others.unionByName(others.sparkSession.createDataFrame(own, others.schema))
-        return pa.concat_tables([others, own.select(others.column_names).cast(others.schema)])
-
-    def broken_rules(self) -> Broken:
-        """How many records break each rule."""
-        broken = self._judged.broken_rules()
-        broken["refused"] += Counter(map(rule_of, self._reasons))
-        return broken
-
-    def release(self) -> None:
-        """Give the memory back."""
-        self._judged.release()
-
-    def _others(self, sifted: Sifted) -> Sifted:
-        return sifted.first(len(sifted.arrivals) - len(self._reasons))
+def refused_rows(records: pa.Table, reasons: Sequence[str] | pa.ChunkedArray) -> pa.Table:
+    """Rows of quarantine: records, the reasons of each, or the one of each, and today, when they came."""
+    if not isinstance(reasons, pa.ChunkedArray):
+        reasons = pa.array([[reason] for reason in reasons], pa.list_(pa.string()))
+    today = pa.array([dt.datetime.now(dt.UTC).date()] * records.num_rows, pa.date32())
+    return records.append_column("reasons", reasons).append_column(ARRIVAL_DATE, today)
 
 
 def silver_rows(judged: DataFrame, contract: Contract) -> DataFrame:

@@ -1,6 +1,6 @@
 """The late lane: events that came late go into silver and gold beside the stream, within a minute.
 
-late ▸ what silver does not have ▸ silver ▸ every mart and snapshot ▸ out of late
+late ▸ what can be measured ▸ what silver does not have ▸ silver ▸ every mart and snapshot ▸ out of late
 
 A turn takes whole files of ``late``. Which, is written down before, so that a turn that was interrupted is done again
 with the very same events; each table notes the turn with its commit, as it does a micro-batch. What a turn costs
@@ -16,23 +16,30 @@ from itertools import accumulate
 import obstore
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from obstore.exceptions import AlreadyExistsError
 
 from jobs.alive import micro_batch_since
+from jobs.bronze import EVENTS
 from jobs.engine import data_file
 from jobs.engine.batch import EPOCH, Batch
-from jobs.engine.deduplicate import Arrivals
+from jobs.engine.deduplicate import ORIGIN, Arrivals
+from jobs.engine.isolate import Isolation
 from jobs.engine.store import store
 from jobs.entity import Entity, late_table
 from jobs.forgotten import without_forgotten
 from jobs.intake import IntakeWriter
+from jobs.judge import ENVELOPE
+from jobs.judged import refused_rows
 from jobs.settings import Settings
 
 EVERY = 10.0
 """Seconds between two turns: what is late is in gold within a minute, and a commit more in ten seconds costs little."""
 EVENTS_PER_TURN = 50_000
+BRONZE_FOLLOWS = dt.timedelta(minutes=1)
+"""Bronze writes every five seconds, unless it does not run."""
 
 logger = logging.getLogger(__name__)
 
@@ -120,11 +127,14 @@ class Turns:
         batch = Batch(
             application(self.topic), number, watermark if watermark > EPOCH else now - contract.watermark_delay
         )
-        new = self._keep_new(without_forgotten(rows, contract, self._settings), batch)
+        right = self._without_unprocessable(rows, batch)
+        new = self._keep_new(without_forgotten(right, contract, self._settings), batch)
         if new.num_rows:
             for name, measures in self._entity.plans.measured(new).items():
                 self._entity.writers[name].upsert(measures, batch)
-        self._intake.count_late(self.topic, batch, accepted=new.num_rows, duplicates=rows.num_rows - new.num_rows)
+        accepted, refused = new.num_rows, rows.num_rows - right.num_rows
+        duplicates = rows.num_rows - accepted - refused
+        self._intake.count_late(self.topic, batch, accepted=accepted, refused=refused, duplicates=duplicates)
         self._entity.late.take_out(paths, batch)
         obstore.delete(self._plans, f"{number}.json")
         count: int = rows.num_rows
@@ -148,6 +158,43 @@ class Turns:
     def _read(self, late: DeltaTable, paths: Sequence[str]) -> pa.Table:
         schema = pa.schema(late.schema().to_arrow())
         return pa.concat_tables([pq.read_table(path, filesystem=self._files, schema=schema) for path in paths])
+
+    def _without_unprocessable(self, rows: pa.Table, batch: Batch) -> pa.Table:
+        """The events without those that measures fail at, which go to quarantine."""
+        attempt = self._entity.plans.attempt_events
+        try:
+            attempt(rows)
+        except Exception as error:
+            isolation = Isolation(attempt)
+            isolation.search(rows)
+            if not isolation.found:
+                raise
+            logger.error("Late events of %s go to quarantine: %s", self.topic, error)
+            found = pa.concat_tables(isolation.found)
+            refused = refused_rows(self._as_they_came(found), isolation.reasons)
+            self._entity.quarantine.append(refused, batch)
+            return isolation.without(rows)
+        return rows
+
+    def _as_they_came(self, events: pa.Table) -> pa.Table:
+        """The records of some events as bronze has them, in the order of the events.
+
+        Raises:
+            LookupError: bronze does not have one of the last minute yet. Of an older one, only its place is known.
+        """
+        bronze = EVENTS.create(self._settings.lake_url).to_pyarrow_dataset()
+        places = (pc.field("topic") == self.topic) & pc.field("offset").isin(pc.unique(events["offset"]))
+        records = {
+            (row["partition"], row["offset"], row["timestamp"]): row
+            for row in bronze.to_table(columns=list(ENVELOPE), filter=places).to_pylist()
+        }
+        origins = events.select(ORIGIN).to_pylist()
+        absent = [origin for origin in origins if tuple(origin.values()) not in records]
+        if any(origin["timestamp"] > dt.datetime.now(dt.UTC) - BRONZE_FOLLOWS for origin in absent):
+            raise LookupError("bronze does not have all of their records yet")
+        found = [records.get(tuple(origin.values())) or origin | {"topic": self.topic} for origin in origins]
+        schema = pa.schema([bronze.schema.field(name) for name in ENVELOPE])
+        return pa.Table.from_pylist([dict.fromkeys(ENVELOPE) | row for row in found], schema)
 
     def _keep_new(self, rows: pa.Table, batch: Batch) -> pa.Table:
         """Append to silver what it does not have; gives that."""

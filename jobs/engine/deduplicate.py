@@ -10,7 +10,7 @@ of its younger events in memory, reads them back from the table when it starts, 
 import datetime as dt
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -64,30 +64,6 @@ class Arrivals:
         every = pa.array(np.ones(rows.num_rows, dtype=np.bool_))
         return cls.of(rows.append_column("is_accepted", every), key=key, event_time=event_time)
 
-    def with_refused(self, records: pa.Table) -> "Arrivals":
-        """The same, followed by records with the columns ``ORIGIN`` that are no valid events."""
-        none = np.zeros(records.num_rows, dtype=np.int64)
-        nobody = Identities.of(pa.chunked_array([pa.nulls(records.num_rows, pa.string())]))
-        return Arrivals(
-            partitions=np.concatenate([self.partitions, _integers(records["partition"])]),
-            offsets=np.concatenate([self.offsets, _integers(records["offset"])]),
-            arrived=np.concatenate([self.arrived, _integers(records["timestamp"])]),
-            times=np.concatenate([self.times, none]),
-            identities=Identities(*map(np.concatenate, zip(astuple(self.identities), astuple(nobody), strict=True))),
-            is_accepted=np.concatenate([self.is_accepted, none.astype(np.bool_)]),
-        )
-
-    def first(self, count: int) -> "Arrivals":
-        """The first of them."""
-        return Arrivals(
-            partitions=self.partitions[:count],
-            offsets=self.offsets[:count],
-            arrived=self.arrived[:count],
-            times=self.times[:count],
-            identities=self.identities[np.arange(count)],
-            is_accepted=self.is_accepted[:count],
-        )
-
     @property
     def oldest(self) -> int | None:
         """When the first of them came to Kafka, microseconds since the epoch; None of no records."""
@@ -124,10 +100,6 @@ class Sifted:
     def duplicates(self) -> int:
         """Valid events in time that came before."""
         return len(self.arrivals) - self.accepted - self.late - self.refused
-
-    def first(self, count: int) -> "Sifted":
-        """What becomes of the first records."""
-        return Sifted(self.arrivals.first(count), self.is_new[:count], self.is_late[:count])
 
     def keep(self, judged: DataFrame, which: Flags) -> DataFrame:
         """Some rows of the batch."""

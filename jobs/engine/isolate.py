@@ -1,6 +1,6 @@
 """Find the records that make a micro-batch fail, by halving it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -16,8 +16,11 @@ MOST = 64
 RECORDS_AT_ONCE = 1_000
 """Of a batch that Spark holds."""
 
-Attempt = Callable[[pa.Table], object]
-"""Does with some records what a micro-batch does, but writes nothing; raises what they make it raise."""
+Attempt = Callable[[pa.Table], bool]
+"""Does with some records what a micro-batch does, but writes nothing; raises what they make it raise.
+
+Says whether there was an event among them that could have failed at every step.
+"""
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Isolation:
         if not part.num_rows:
             return
         try:
-            self.attempt(part)
+            self._is_any_right |= self.attempt(part)
         except Exception as error:
             if part.num_rows == 1:
                 if len(self.found) >= MOST and not self._is_any_right:
@@ -55,8 +58,6 @@ class Isolation:
                 half = part.num_rows // 2
                 self._search(_some(part, 0, half))
                 self._search(_some(part, half, part.num_rows))
-        else:
-            self._is_any_right = True
 
     def without(self, records: Rows) -> Rows:
         """The records, without those that were found."""
@@ -64,7 +65,7 @@ class Isolation:
         if isinstance(records, DataFrame):
             found = " OR ".join(f"(partition = {partition} AND offset = {offset})" for partition, offset in places)
             return records.where(f"NOT ({found})")
-        return records.filter(pa.array([place not in places for place in _places(records)]))
+        return _taken(records, [row for row, place in enumerate(_places(records)) if place not in places])
 
 
 def _parts(records: Rows) -> Iterator[pa.Table]:
@@ -81,8 +82,12 @@ def _parts(records: Rows) -> Iterator[pa.Table]:
 
 
 def _some(part: pa.Table, start: int, end: int) -> pa.Table:
-    # Copied: Arrow does not hand every slice of nested columns on.
-    return part.take(pa.array(range(start, end), pa.int64()))
+    return _taken(part, range(start, end))
+
+
+def _taken(records: pa.Table, rows: Sequence[int]) -> pa.Table:
+    # Copied: Arrow does not hand every slice of nested columns on, nor columns without a piece.
+    return records.take(pa.array(rows, pa.int64()))
 
 
 def _places(records: pa.Table) -> list[tuple[int, int]]:

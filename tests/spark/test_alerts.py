@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.settings import CHECKOUT
 
-COUNTS = ("input", "late", "refused", "late_accepted", "late_duplicates")
+COUNTS = ("input", "late", "refused", "late_accepted", "late_refused", "late_duplicates")
 Rows = list[dict[str, Any]]
 Fires = Callable[[str, Rows], bool]
 

@@ -184,6 +184,7 @@ class Lake:
         def done() -> bool:
             assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
             is_taken = self.intake("input") >= produced and self.count("bronze/events") >= produced
-            return is_taken and self.intake("late_accepted") + self.intake("late_duplicates") >= self.intake("late")
+            followed = sum(map(self.intake, ("late_accepted", "late_refused", "late_duplicates")))
+            return is_taken and followed >= self.intake("late")
 
         eventually(done, what=f"{produced} records are taken in", seconds=seconds)

@@ -50,7 +50,10 @@ def test_the_past_brings_its_own_time_and_the_present_keeps_up(tmp_path: Path) -
         began = dt.datetime.now(dt.UTC)
         produce_traffic([CLICKS], settings, rate=1_000, duration=8, history=20, seed=1)
         consumer = KafkaConsumer(
-            CLICKS, bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=5_000
+            CLICKS,
+            bootstrap_servers=settings.bootstrap_servers,
+            auto_offset_reset="earliest",
+            consumer_timeout_ms=5_000,
         )
         records = list(consumer)
         consumer.close()

@@ -72,6 +72,7 @@ def test_records_are_counted_by_what_became_of_them(tmp_path: Path, sifted: Sift
         "late": 2,
         "duplicates": 0,
         "late_accepted": 0,
+        "late_refused": 0,
         "late_duplicates": 0,
         "promised_seconds": 5,
     }
@@ -122,8 +123,11 @@ def test_what_became_of_late_events_is_counted_once(tmp_path: Path, sifted: Sift
     writer.count([taken("shop.orders", sifted)], Batch("query", 0), rules=ONE_RULE)
 
     for _ in range(2):
-        writer.count_late("shop.orders", Batch("late-shop.orders", 0), accepted=2, duplicates=1)
+        writer.count_late("shop.orders", Batch("late-shop.orders", 0), accepted=2, refused=1, duplicates=1)
 
     (row,) = rows(INTAKE_BY_MINUTE, tmp_path)
-    assert (row["input"], row["late"], row["late_accepted"], row["late_duplicates"]) == (4, 1, 2, 1)
+    assert (row["input"], row["late"]) == (4, 1)
+    assert (row["late_accepted"], row["late_refused"], row["late_duplicates"]) == (2, 1, 1)
     assert row["promised_seconds"] == 5
+    refused = {row["rule"]: row["refused"] for row in rows(QUALITY_BY_MINUTE, tmp_path)}
+    assert refused["unprocessable: the record"] == 1
