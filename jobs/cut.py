@@ -13,7 +13,8 @@ from jobs.corrections import APPLICATION
 from jobs.engine.batch import Batch
 from jobs.engine.store import store
 from jobs.engine.table import Table
-from jobs.entity import query_name, silver_table
+from jobs.entity import late_table, query_name, silver_table
+from jobs.late import application
 from jobs.settings import Settings
 from schemas import Contract
 
@@ -66,17 +67,12 @@ def finished(contract: Contract, settings: Settings) -> Finished | None:
     _, _, offsets, *_ = obstore.get(lake, f"{checkpoint}/offsets/{batch}").bytes().to_bytes().splitlines()
     metadata = json.loads(obstore.get(lake, f"{checkpoint}/metadata").bytes().to_bytes())
     ends = {int(partition): end for partition, end in json.loads(offsets).get(contract.topic, {}).items()}
-    query, lane, url = metadata["id"], f"late-{contract.topic}", late_url(contract, settings)
+    query, lane, url = metadata["id"], application(contract.topic), late_table(contract).url(settings.lake_url)
     if not DeltaTable.is_deltatable(url):
         return Finished(query, batch, lane, -1, None, ends)
     late = DeltaTable(url)
     turn = _last(late, Batch(lane, 0).application(contract.name))
     return Finished(query, batch, lane, turn, late.version(), ends)
-
-
-def late_url(contract: Contract, settings: Settings) -> str:
-    """The table of late events that wait for the late lane."""
-    return f"{settings.lake_url}/late/{contract.name}"
 
 
 def pinned(contract: Contract, table: Table, settings: Settings) -> tuple[Finished, DeltaTable]:

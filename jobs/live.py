@@ -4,7 +4,7 @@ decode ▸ judge against the contract ▸ set aside what is late ▸ dedupe ▸ 
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 
 import pyarrow.compute as pc
@@ -56,12 +56,12 @@ def live(
     entities = [Entity(session, contract, own.rules[contract.topic], settings) for contract in own.contracts]
     lane = LateLane(query_name(domain), entities, intake, settings)
     write = LiveWriter(session, query_name(domain), entities, settings, intake, lane)
-    wait = min(contract.freshness for contract in own.contracts) / WAITS_PER_FRESHNESS
+    longest = min(contract.freshness for contract in own.contracts) / WAITS_PER_FRESHNESS
     most = settings.max_offsets_per_trigger
-    pace = None if trigger.get("availableNow") else Pace(records=min(BUSY_RECORDS, most), longest=wait)
+    pace = None if trigger.get("availableNow") else Pace(records=min(BUSY_RECORDS, most), longest=longest)
     topics = [contract.topic for contract in own.contracts]
     arrived = records(session, topics, settings, most=most, pace=pace)
-    looks = f"{wait / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
+    looks = f"{longest / LOOKS_PER_WAIT // MILLISECOND} milliseconds"
     watermarks = {f"live-{entity.contract.topic}": entity.watermark for entity in entities}
     written = Written(counted=INTAKE_BY_MINUTE.table, events=[silver_table(contract) for contract in own.contracts])
     moments: Trigger = {"processingTime": looks, **trigger}
@@ -130,7 +130,10 @@ class LiveWriter:
 
     def _write_all(self, writes: Sequence[Write], *, together: bool) -> None:
         if together:
-            for written in [self._writing.submit(write) for write in writes]:
+            writing = [self._writing.submit(write) for write in writes]
+            # All end before one fails: after that they are done again.
+            wait(writing)
+            for written in writing:
                 written.result()
         else:
             for write in writes:

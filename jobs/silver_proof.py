@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 from jobs import corrections
 from jobs.bronze import EVENTS
 from jobs.corrections import OvertakenError, next_number
-from jobs.cut import Finished, late_url, pinned
+from jobs.cut import Finished, pinned
 from jobs.engine.accidents import ACCIDENTS
 from jobs.engine.batch import Batch
 from jobs.engine.deduplicate import ORIGIN
-from jobs.entity import quarantine_table, silver_table
+from jobs.entity import late_table, quarantine_table, silver_table
 from jobs.forgotten import without_forgotten
 from jobs.judge import Judge
 from jobs.judged import ARRIVAL_DATE, silver_columns
@@ -209,8 +209,9 @@ class SilverProof:
     def _waiting(self, done: Finished) -> list[DataFrame]:
         """The places of what is not in silver yet: refused records, and late events that have just come."""
         waiting = []
-        quarantine = quarantine_table(self._contract).url(self._settings.lake_url)
-        late = late_url(self._contract, self._settings)
+        quarantine, late = (
+            table(self._contract).url(self._settings.lake_url) for table in (quarantine_table, late_table)
+        )
         if DeltaTable.is_deltatable(quarantine):
             waiting.append(self._session.read.format("delta").load(quarantine).select(*PLACE))
         if done.late is not None:

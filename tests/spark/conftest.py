@@ -28,7 +28,7 @@ Event = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     home = tmp_path_factory.mktemp("spark")
-    session = spark_session(Settings(home=home, driver_memory="2g"), name="tests")
+    session = spark_session(Settings(home=home, driver_memory="4g"), name="tests")
     yield session
     session.stop()
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +25,13 @@ from stack.produce import producer
 from tests.spark.conftest import Event, start_live
 from tests.stack.pipeline import running_broker
 
-NOW = dt.datetime.now(dt.UTC)
 AGO = {"minutes": dt.timedelta(minutes=15), "days": dt.timedelta(days=3), "months": dt.timedelta(days=60)}
+
+
+@cache
+def now() -> dt.datetime:
+    """When the first of these tests began, for all of them."""
+    return dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def send(contract: Contract, settings: Settings, *events: dict[str, Any]) -> Non
 
 
 def order(event: Event, name: str, *, ago: dt.timedelta = dt.timedelta()) -> dict[str, Any]:
-    return event(event_id=name, order_id=name, event_time=(NOW - ago).isoformat())
+    return event(event_id=name, order_id=name, event_time=(now() - ago).isoformat())
 
 
 def run_until_the_end(spark: SparkSession, settings: Settings, *contracts: Contract) -> Query:
@@ -114,7 +120,7 @@ def test_late_events_follow_and_count_once(
     assert ids(silver_table(orders), shop) == sorted([*names, "late-too", "punctual"])
     assert rows_of(late_table(orders), shop) == []
     by_time = orders_by_time(shop)
-    assert {ago: by_time[(NOW - ago).replace(second=0, microsecond=0)] for ago in AGO.values()} == {
+    assert {ago: by_time[(now() - ago).replace(second=0, microsecond=0)] for ago in AGO.values()} == {
         AGO["minutes"]: 1,
         AGO["days"]: 2,
         AGO["months"]: 1,
@@ -139,7 +145,7 @@ def test_a_topic_without_a_mart_has_a_snapshot_that_follows(
         return {
             "event_id": change,
             "event_type": change,
-            "event_time": (NOW - ago).isoformat(),
+            "event_time": (now() - ago).isoformat(),
             "vendor_id": "v-1",
             "name": "Vendor",
             "country": "DE",
@@ -174,4 +180,4 @@ def test_late_events_are_taken_beside_the_stream(
         assert dt.datetime.now() < deadline
     query.stop()
 
-    assert (NOW - AGO["days"]).replace(second=0, microsecond=0) in orders_by_time(shop)
+    assert (now() - AGO["days"]).replace(second=0, microsecond=0) in orders_by_time(shop)
