@@ -76,6 +76,10 @@ test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k
 test-long: environment jars browser ## all tests at full size: more kills, larger catch-up
 	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
+.PHONY: torture
+torture: environment jars ## faults upon faults under traffic, every cell compared after each; HOURS=3 SEED= RATE=
+	@$(RUN) tests.torture $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
+
 .PHONY: images
 images: ## build the images of jobs and Superset, as archives too; TAG=dev IMAGES="jobs superset trino"
 	@helm/images/build $(or $(TAG),dev) .sluice/images

@@ -22,7 +22,6 @@ from schemas import load_contracts
 from tests.stack.order_traffic import Message, order_messages
 from tests.stack.pipeline import TOPIC, Jobs, Lake
 
-RATE = 400
 PULSE, SALES = "gold/marketplace_pulse_by_second", "gold/marketplace_sales_by_minute"
 SILVER = "silver/marketplace_orders"
 
@@ -108,8 +107,9 @@ def valid_event(value: bytes) -> dict[str, Any] | None:
 class Traffic:
     """Sends disorderly traffic in real time until it is stopped, and keeps the ledger."""
 
-    def __init__(self, kafka: KafkaProducer) -> None:
+    def __init__(self, kafka: KafkaProducer, *, rate: float) -> None:
         self.ledger = Ledger()
+        self._rate = rate
         self._kafka = kafka
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._flow, daemon=True)
@@ -124,7 +124,7 @@ class Traffic:
 
     def begin(self, jobs: Jobs, lake: Lake) -> None:
         """Start the jobs on a first batch, and go on."""
-        self.send(order_messages(rate=RATE, start=time.time() - 30), time.time() - 5)
+        self.send(order_messages(rate=self._rate, start=time.time() - 30), time.time() - 5)
         jobs.start()
         lake.wait_for(self.ledger.produced, jobs)
         self._thread.start()
@@ -134,7 +134,7 @@ class Traffic:
         self._thread.join()
 
     def _flow(self) -> None:
-        for message in order_messages(rate=RATE, start=time.time()):
+        for message in order_messages(rate=self._rate, start=time.time()):
             if self._stop.wait(max(0.0, message.at - time.time())):
                 break
             self._kafka.send(TOPIC, key=message.key, value=message.value)

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,12 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from jobs.engine.upsert import merge
 from jobs.marts import Mart
 from jobs.settings import CHECKOUT, Settings
+from jobs.settings import settings as settings_of_process
 from schemas import load_contracts
 from stack import broker
+from stack.supervision import variables_of
 
 TOPIC = "marketplace.orders"
 
@@ -53,18 +59,58 @@ def free_port_pair() -> int:
 @contextmanager
 def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
     """Settings of a home with its own broker, which has every topic with so many partitions."""
-    settings = Settings(home=home, kafka_port=free_port_pair())
-    broker.prepare(settings)
-    with (home / "broker.log").open("w") as log:
-        process = subprocess.Popen(broker.program(settings).command, stdout=log, stderr=log)
-    try:
-        eventually(lambda: broker.is_ready(settings.bootstrap_servers), what="broker is ready", seconds=120)
+    with Broker(Settings(home=home, kafka_port=free_port_pair())) as running:
         topics = [contract.topic for contract in load_contracts()]
-        broker.create_topics(settings.bootstrap_servers, topics, partitions=partitions)
-        yield settings
+        broker.create_topics(running.settings.bootstrap_servers, topics, partitions=partitions)
+        yield running.settings
+
+
+@dataclass
+class Broker:
+    """The broker of some settings as a process."""
+
+    settings: Settings
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        broker.prepare(self.settings)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start, until it answers."""
+        with (self.settings.home / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(broker.program(self.settings).command, stdout=log, stderr=log)
+        try:
+            is_ready = partial(broker.is_ready, self.settings.bootstrap_servers)
+            eventually(is_ready, what="broker is ready", seconds=120)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """It stands still meanwhile."""
+        assert self._process is not None
+        return standing_still(partial(os.kill, self._process.pid))
+
+
+@contextmanager
+def standing_still(send: Callable[[int], None]) -> Iterator[None]:
+    """What takes these signals stands still meanwhile."""
+    send(signal.SIGSTOP)
+    try:
+        yield
     finally:
-        process.kill()
-        process.wait()
+        send(signal.SIGCONT)
 
 
 @dataclass
@@ -113,6 +159,11 @@ class Jobs:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def frozen(self) -> AbstractContextManager[None]:
+        """Python and the JVM stand still meanwhile."""
+        assert self._process is not None
+        return standing_still(partial(os.killpg, self._process.pid))
+
     def stop(self) -> int:
         """SIGTERM, as an operator would; returns the exit code."""
         assert self._process is not None
@@ -160,18 +211,21 @@ class Lake:
         except TableNotFoundError:
             return 0
 
-    def batches(self) -> dict[str, int | None]:
-        """The last batch that each table of ``live`` has."""
+    def intakes(self) -> Counter[str]:
+        """Sum of each column of ``ops/live_by_minute``, all of the same moment; empty while there is no table."""
+        try:
+            rows = self.table("ops/live_by_minute")
+        except TableNotFoundError:
+            return Counter()
+        numbers = [field.name for field in rows.schema if pa.types.is_integer(field.type)]
+        return Counter({name: pc.sum(rows[name]).as_py() or 0 for name in numbers})
+
+    def batches(self, tables: Sequence[str]) -> dict[str, int | None]:
+        """The last batch of the marketplace that each of these tables of ``live`` has."""
         metadata = Path(self.root, "_checkpoints", "live-marketplace", "metadata").read_text()
         query = json.loads(metadata)["id"]
-        names = (
-            "gold/marketplace_pulse_by_second",
-            "gold/marketplace_sales_by_minute",
-            "silver/marketplace_orders",
-            "ops/live_by_minute",
-        )
         return {
-            name: DeltaTable(f"{self.root}/{name}").transaction_version(f"{query}/{Path(name).name}") for name in names
+            name: DeltaTable(f"{self.root}/{name}").transaction_version(f"{query}/{Path(name).name}") for name in tables
         }
 
     def writers(self, name: str) -> set[str]:
@@ -188,3 +242,14 @@ class Lake:
             return is_taken and followed >= self.intake("late")
 
         eventually(done, what=f"{produced} records are taken in", seconds=seconds)
+
+
+def sluice(settings: Settings, *arguments: str) -> int:
+    """Run a command; returns its exit code. In this process: a JVM of its own would be cold each time."""
+    settings_of_process.cache_clear()
+    found = CliRunner().invoke(app, arguments, env=variables_of(settings) | {"SLUICE_DRIVER_MEMORY": "2g"})
+    settings_of_process.cache_clear()
+    print(found.output)
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found.exit_code

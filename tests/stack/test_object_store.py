@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from jobs.settings import CHECKOUT
 from stack import environments, jars
@@ -15,7 +16,6 @@ from stack.produce import producer
 from tests.object_store import BUCKET, object_store
 from tests.scale import FULL, scaled
 from tests.stack.order_ledger import (
-    RATE,
     SALES,
     SILVER,
     Traffic,
@@ -26,6 +26,7 @@ from tests.stack.order_ledger import (
 from tests.stack.order_traffic import order_messages
 from tests.stack.pipeline import Jobs, Lake, eventually, running_broker
 
+RATE = scaled(small=50, full=400)
 KILLS = scaled(small=1, full=6)
 CATCH_UP_SECONDS = scaled(small=20, full=600)
 IN_MEMORY_RECORDS = scaled(small=100_000, full=5_000)
@@ -69,7 +70,7 @@ def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -
         jars.ensure(settings.cache, jars.needed(settings))
         variables = {"SLUICE_LAKE": lake.root, "SLUICE_IN_MEMORY_RECORDS": str(IN_MEMORY_RECORDS)}
         jobs = Jobs(settings, "marketplace", variables)
-        traffic = Traffic(kafka)
+        traffic = Traffic(kafka, rate=RATE)
         with jobs:
             traffic.begin(jobs, lake)
             with maintained(settings):
@@ -89,7 +90,10 @@ def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -
 
         variables = os.environ | variables | {"SLUICE_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
         reconcile = [sys.executable, "-m", "jobs.cli", "reconcile", "marketplace.orders"]
-        assert "mended" in _run([*reconcile, "--fix"], variables)
+        # An event is lost: Spark appends it.
+        event_id = min(traffic.ledger.events)
+        DeltaTable(f"{lake.root}/{SILVER}").delete(f"event_id = '{event_id}'")
+        assert "1 mended" in _run([*reconcile, "--fix"], variables)
         if FULL:
             assert "differ" not in _run(reconcile, variables)
 

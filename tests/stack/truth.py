@@ -1,7 +1,6 @@
 """What gold must hold, computed from events in plain Python, by the letter of each mart's description."""
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -16,15 +15,20 @@ Contribution = tuple[Key, Cell]
 
 def cells(contributions: Iterable[Contribution]) -> dict[Key, Cell]:
     """All contributions, summed by key."""
-    found: dict[Key, Cell] = defaultdict(dict)
+    found: dict[Key, Cell] = {}
     for key, cell in contributions:
-        whole = found[key]
-        for name, value in cell.items():
-            if name not in whole:
-                whole[name] = value
-            else:
-                whole[name] = whole[name] | value if isinstance(value, set) else whole[name] + value
+        add(found, key, cell)
     return found
+
+
+def add(found: dict[Key, Cell], key: Key, cell: Cell) -> None:
+    """Add a contribution to the cells."""
+    whole = found.setdefault(key, {})
+    for name, value in cell.items():
+        if name not in whole:
+            whole[name] = value
+        else:
+            whole[name] = whole[name] | value if isinstance(value, set) else whole[name] + value
 
 
 def time(event: Event, name: str = "event_time") -> dt.datetime:

@@ -1,0 +1,194 @@
+"""The system that is tortured: a broker, the jobs, and the traffic of both businesses."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
+
+from jobs.engine.accidents import recent
+from jobs.engine.batch import EPOCH
+from jobs.settings import Settings
+from stack import broker
+from stack.demo import TOPICS, Disorder, simulate
+from stack.demo.message import Message
+from stack.produce import producer
+from tests.stack.pipeline import Broker, Jobs, Lake, eventually
+
+DISORDER = Disorder(duplicated=0.02, late=0.05, too_late=0.004, malformed=0.005)
+HISTORY = 2700.0
+"""Seconds before the beginning whose traffic comes first; of its events, some come too late all the while."""
+LONGEST_ANSWER = 150.0
+"""Seconds until Kafka has taken a message, also when it was away."""
+LONGEST = 300.0
+"""Seconds until the jobs have caught up."""
+LIVE = ("live-marketplace", "live-travel")
+
+Lost = dict[tuple[str, int], list[tuple[int, int]]]
+"""Per topic and partition, spans of offsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that Kafka has taken."""
+
+    message: Message
+    partition: int
+    offset: int
+    arrived: float
+    """When, by its timestamp; seconds since 1970."""
+
+
+class Traffic:
+    """Sends both businesses' events as they happen, and knows where each lies in Kafka."""
+
+    def __init__(self, settings: Settings, *, rate: float, seed: int) -> None:
+        self.sent: list[Sent] = []
+        self._settings = settings
+        self._rate = rate
+        self._seed = seed
+        self._count = 0
+        self._counting = threading.Lock()
+        self._errors: list[BaseException] = []
+        self._flows = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="traffic")
+
+    def start(self) -> None:
+        """Send the past, and go on."""
+        self._flows.set()
+        self._thread.start()
+        eventually(lambda: self._count > 0 or bool(self._errors), what="traffic flows", seconds=120)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Nothing is sent meanwhile; what happens then comes together afterwards."""
+        self._flows.clear()
+        try:
+            eventually(lambda: self.taken == self._count, what="Kafka has all messages", seconds=LONGEST_ANSWER)
+            yield
+        finally:
+            self._flows.set()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopped.set()
+        self._flows.set()
+        self._thread.join()
+
+    @property
+    def taken(self) -> int:
+        """Messages that Kafka has.
+
+        Raises:
+            KafkaError: it did not take one.
+        """
+        if self._errors:
+            raise self._errors[0]
+        return len(self.sent)
+
+    def _run(self) -> None:
+        begin = time.time()
+        settings, is_past = self._settings, True
+        messages = simulate(rate=self._rate, start=begin - HISTORY, seed=self._seed, pace=200, disorder=DISORDER)
+        broker.set_timestamps(settings.bootstrap_servers, TOPICS, "CreateTime")
+        with producer(settings) as kafka:
+            for message in messages:
+                if is_past and message.at >= begin:
+                    eventually(lambda: self.taken == self._count, what="Kafka has the past", seconds=LONGEST_ANSWER)
+                    broker.set_timestamps(settings.bootstrap_servers, TOPICS, "LogAppendTime")
+                    is_past = False
+                if self._stopped.wait(max(0.0, message.at - time.time())):
+                    break
+                self._flows.wait()
+                self.send(kafka, message)
+            kafka.flush()
+
+    def send(self, kafka: KafkaProducer, message: Message) -> None:
+        """Send a message of anybody."""
+        with self._counting:
+            self._count += 1
+        try:
+            answer = kafka.send(
+                message.topic, key=message.key, value=message.value, timestamp_ms=int(message.at * 1000)
+            )
+        except KafkaError as error:
+            self._errors.append(error)
+            return
+        answer.add_errback(self._errors.append)
+        answer.add_callback(
+            lambda known: self.sent.append(Sent(message, known.partition, known.offset, known.timestamp / 1000))
+        )
+
+
+@dataclass
+class World:
+    """Everything a fault can reach."""
+
+    settings: Settings
+    broker: Broker
+    jobs: Jobs
+    traffic: Traffic
+
+    @property
+    def lake(self) -> Lake:
+        """What the jobs have written."""
+        return Lake(self.settings.lake_url)
+
+    @contextmanager
+    def admin(self) -> Iterator[KafkaAdminClient]:
+        """Changes topics."""
+        admin = KafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
+        try:
+            yield admin
+        finally:
+            admin.close()
+
+    def lost(self, query: str) -> Lost:
+        """What a query has lost, as ``ops/accidents`` says."""
+        spans: Lost = {}
+        for accident in recent(self.settings.lake_url, since=EPOCH):
+            if accident["query"] == query and accident["kind"] == "expired":
+                place = (accident["topic"], accident["partition"])
+                spans.setdefault(place, []).append((accident["from_offset"], accident["to_offset"]))
+        return spans
+
+    def is_settled(self) -> bool:
+        """Whether every record that Kafka has taken is in the tables, and what came late too.
+
+        Raises:
+            AssertionError: the jobs have ended.
+        """
+        assert self.jobs.is_alive, f"the jobs ended:\n{self.jobs.log}"
+        sent = self.traffic.taken
+        return self.is_taken_in(sent) and self.lake.count("bronze/events") >= sent - self._lost_by(["bronze"])
+
+    def is_taken_in(self, sent: int) -> bool:
+        """Whether so many records are in silver and gold, and what came late too."""
+        counts = self.lake.intakes()
+        followed = counts["late_accepted"] + counts["late_refused"] + counts["late_duplicates"]
+        return counts["input"] >= sent - self._lost_by(LIVE) and followed >= counts["late"]
+
+    def go_on(self) -> None:
+        """Wait until the jobs have taken in something more."""
+        before = self.lake.intake("input")
+
+        def is_more() -> bool:
+            assert self.jobs.is_alive, f"the jobs ended:\n{self.jobs.log}"
+            return self.lake.intake("input") > before
+
+        eventually(is_more, what="the jobs go on", seconds=LONGEST)
+
+    def _lost_by(self, queries: Sequence[str]) -> int:
+        """How many messages these queries have lost."""
+        lost = [self.lost(query) for query in queries]
+        return sum(is_in(spans, sent) for spans in lost if spans for sent in self.traffic.sent)
+
+
+def is_in(spans: Lost, sent: Sent) -> bool:
+    """Whether a message lies in one of these spans."""
+    of_partition = spans.get((sent.message.topic, sent.partition), ())
+    return any(start <= sent.offset < end for start, end in of_partition)
