@@ -26,7 +26,7 @@ from tests.stack.order_ledger import (
 from tests.stack.order_traffic import order_messages
 from tests.stack.pipeline import Jobs, Lake, eventually, running_broker
 
-RATE = scaled(small=50, full=400)
+RATE = scaled(small=100, full=400)
 KILLS = scaled(small=1, full=6)
 CATCH_UP_SECONDS = scaled(small=20, full=600)
 IN_MEMORY_RECORDS = scaled(small=100_000, full=5_000)
@@ -90,11 +90,11 @@ def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -
 
         variables = os.environ | variables | {"SLUICE_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
         reconcile = [sys.executable, "-m", "jobs.cli", "reconcile", "marketplace.orders"]
-        # An event is lost: Spark appends it.
-        event_id = min(traffic.ledger.events)
-        DeltaTable(f"{lake.root}/{SILVER}").delete(f"event_id = '{event_id}'")
-        assert "1 mended" in _run([*reconcile, "--fix"], variables)
+        assert "differ" not in _run([*reconcile, "--fix"], variables)
         if FULL:
+            # An event is lost: Spark appends it.
+            DeltaTable(f"{lake.root}/{SILVER}").delete(f"event_id = '{min(traffic.ledger.events)}'")
+            assert "1 mended" in _run([*reconcile, "--fix"], variables)
             assert "differ" not in _run(reconcile, variables)
 
         python = environments.ensure("superset", settings.cache) / "bin" / "python"
