@@ -25,7 +25,8 @@ def test_every_table_is_right_whatever_happens(tmp_path: Path) -> None:
         settings = tortured.end()
         assert sluice(settings, "refresh", *VIEW_TRUTH) == 0
         tortured.check_views()
-        assert sluice(settings, "reconcile") == 0
+        # Of all topics it takes minutes.
+        assert sluice(settings, "reconcile", *([] if FULL else ["travel.bookings"])) == 0
 
     assert set(tortured.truth.counts) == set(TOPICS)
     assert sum(counts["late"] for counts in tortured.truth.counts.values()) > 0
