@@ -97,8 +97,8 @@ def spark_session(settings: Settings, *, name: str = "sluice") -> SparkSession:
         options |= _object_store_options()
     if settings.spark_master:
         options["spark.master"] = settings.spark_master
-    else:
-        # There is no executor beside the driver to be lost; an error in Spark's metrics ends its heartbeats for good.
+    if settings.spark_master.startswith("local"):
+        # The driver itself is the executor: it cannot be lost, and an error in Spark's metrics ends its heartbeats.
         options["spark.storage.blockManagerHeartbeatTimeoutMs"] = "365d"
     builder = SparkSession.builder.appName(name)
     for key, value in (options | settings.spark_conf).items():
