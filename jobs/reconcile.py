@@ -69,11 +69,11 @@ RECONCILIATIONS = Table(
 ROUNDS = 3
 """How often a table is corrected and compared again: it may change meanwhile, or a correction bring up another."""
 DAY = dt.timedelta(days=1)
-OPTIONS = {
-    "spark.sql.adaptive.enabled": "true",
-    "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "200",
-}
+OPTIONS = {"spark.sql.adaptive.enabled": "true"}
 """Of a session for this work, which is large and not quick, other than that of a stream."""
+PARTITIONS = "spark.sql.adaptive.coalescePartitions.initialPartitionNum"
+RECORDS_PER_PARTITION = 250_000
+"""Each task first unpacks the whole plan, which takes longer than a few records do."""
 
 
 class NoCheckpointError(Exception):
@@ -151,6 +151,7 @@ def reconcile(
     compared_at = dt.datetime.now(dt.UTC)
     before = _proven(contract, settings)
     arrivals = _arrivals(bronze, since or _begin(contract, before), until or compared_at.date())
+    session.conf.set(PARTITIONS, 2 + _records(bronze, arrivals) // RECORDS_PER_PARTITION)
     proven = _first_day_not_taken(session, contract, settings, arrivals, done)
     of_silver = SilverProof(session, contract, rules, settings, arrivals, done)
     try:
@@ -207,6 +208,16 @@ def _arrivals(bronze: DeltaTable, first: dt.date, last: dt.date) -> Arrivals:
     days = pa.table(bronze.get_add_actions(flatten=True)).to_pydict().get(f"partition.{ARRIVAL_DATE}", [])
     oldest = min(days, default=last)
     return Arrivals(max(first, oldest), last, oldest)
+
+
+def _records(bronze: DeltaTable, arrivals: Arrivals) -> int:
+    """How many records of all topics arrived."""
+    files = pa.table(bronze.get_add_actions(flatten=True))
+    if not files.num_rows:
+        return 0
+    days = files[f"partition.{ARRIVAL_DATE}"]
+    is_compared = pc.and_(pc.greater_equal(days, arrivals.first), pc.less_equal(days, arrivals.last))
+    return int(pc.sum(files.filter(is_compared)["num_records"]).as_py() or 0)
 
 
 def _begin(contract: Contract, proven: dt.date | None) -> dt.date:
