@@ -18,7 +18,7 @@ from pyspark.sql.types import (
 
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender
-from jobs.engine.kafka import records
+from jobs.engine.kafka import TIMESTAMP_TYPE, records
 from jobs.engine.offsets import Offsets, first_offsets, gathered
 from jobs.engine.query import Plan, Trigger
 from jobs.engine.replay import unseen
@@ -72,9 +72,8 @@ def bronze(session: SparkSession, contracts: Sequence[Contract], settings: Setti
     # Records need no work, so many batches that fit into memory are the quickest way through a backlog.
     topics = [contract.topic for contract in contracts]
     # The day on which it comes, whatever time a producer gave it: retention counts from then.
-    arrived = records(session, topics, settings, most=settings.in_memory_records).withColumn(
-        "arrival_date", F.current_date()
-    )
+    came = records(session, topics, settings, most=settings.in_memory_records)
+    arrived = came.drop(TIMESTAMP_TYPE).withColumn("arrival_date", F.current_date())
     written = Written(counted=EVENTS, events=[EVENTS])
     return Plan(arrived, "bronze", write, settings, {"processingTime": INTERVAL, **trigger}, topics, written)
 

@@ -1,7 +1,6 @@
 """What became of the records that ``live`` took in: the marts ``ops/live_by_minute`` and ``ops/quality_by_minute``."""
 
 import datetime as dt
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,7 +41,11 @@ INTAKE_BY_MINUTE = Mart(
         _counted("late_accepted", "Late events that followed: they are in silver and gold."),
         _counted("late_refused", "Late events in quarantine, for a measure fails at them."),
         _counted("late_duplicates", "Late events dropped: they came before, or are of a forgotten person."),
-        _slowest("slowest_seconds", "The longest time from a record's arrival in Kafka until its batch was counted."),
+        _slowest(
+            "slowest_seconds",
+            "The longest time from a record's arrival in Kafka until its batch was counted; null where no broker "
+            "noted an arrival.",
+        ),
         _slowest("promised_seconds", "The freshness that the contract promises."),
     ),
     facts=lambda records: records,
@@ -70,6 +73,8 @@ QUALITY_BY_MINUTE = Mart(
 )
 
 
+Came = Mapping[str, int]
+"""When the first record of each topic came to Kafka, as the broker noted, in microseconds since the epoch."""
 STILL_OPEN = dt.timedelta(minutes=2)
 """Since when windows may still change: those of these marts are of processing time."""
 
@@ -92,8 +97,8 @@ def quality(rules: Sequence[str], broken: Broken, *, judged: int) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def intake(taken: Taken, at: dt.datetime) -> pa.Table:
-    """The row of one micro-batch, with the mart's columns."""
+def intake(taken: Taken, at: dt.datetime, came: int | None) -> pa.Table:
+    """The row of one micro-batch, with the mart's columns; ``came`` is when its first record came, if known."""
     sifted = taken.sifted
     row = {
         "minute": at.replace(second=0, microsecond=0),
@@ -106,8 +111,7 @@ def intake(taken: Taken, at: dt.datetime) -> pa.Table:
         "late_accepted": 0,
         "late_refused": 0,
         "late_duplicates": 0,
-        # A batch without records has no oldest one.
-        "slowest_seconds": max(0.0, at.timestamp() - (sifted.arrivals.oldest or math.inf) / 1_000_000),
+        "slowest_seconds": None if came is None else max(0.0, at.timestamp() - came / 1_000_000),
         "promised_seconds": taken.contract.freshness.total_seconds(),
     }
     return pa.Table.from_pylist([row])
@@ -120,19 +124,21 @@ class IntakeWriter:
         self._intake = GroupCommit(MartWriter(INTAKE_BY_MINUTE, lake))
         self._quality = GroupCommit(MartWriter(QUALITY_BY_MINUTE, lake))
 
-    def count(self, taken: Sequence[Taken], batch: Batch, *, rules: Mapping[str, Sequence[str]]) -> None:
+    def count(self, taken: Sequence[Taken], batch: Batch, *, rules: Mapping[str, Sequence[str]], came: Came) -> None:
         """Add what became of the records of a micro-batch, and what every rule said of them.
 
         Args:
             taken: of each entity that has records in it.
             batch: the micro-batch.
             rules: all rules of each topic.
+            came: when they came, as far as that is known.
         """
         if not taken:
             return
         now = dt.datetime.now(dt.UTC)
         closed = replace(batch, watermark=now - STILL_OPEN)
-        self._intake.upsert(pa.concat_tables([intake(one, now) for one in taken]), closed)
+        rows = [intake(one, now, came.get(one.contract.topic)) for one in taken]
+        self._intake.upsert(pa.concat_tables(rows, promote_options="default"), closed)
         self.count_rules([_judged(one, rules[one.contract.topic], now) for one in taken], closed)
 
     def count_late(self, entity: str, batch: Batch, *, accepted: int, refused: int, duplicates: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, SparkSession
@@ -15,13 +16,13 @@ from pyspark.sql import functions as F
 from jobs.definitions import Definitions
 from jobs.engine.batch import MILLISECOND, Batch
 from jobs.engine.commit import Rows
-from jobs.engine.kafka import Pace, records
+from jobs.engine.kafka import LOG_APPEND_TIME, TIMESTAMP_TYPE, Pace, records
 from jobs.engine.offsets import Offsets, first_offsets
 from jobs.engine.query import POOL, Plan, Trigger
 from jobs.engine.resume import Written
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.entity import Entity, Taken, Write, query_name, silver_table
-from jobs.intake import INTAKE_BY_MINUTE, IntakeWriter
+from jobs.intake import INTAKE_BY_MINUTE, Came, IntakeWriter
 from jobs.late import LateLane
 from jobs.settings import Settings
 
@@ -98,7 +99,7 @@ class LiveWriter:
 
     def __call__(self, frame: DataFrame, batch: Batch) -> Offsets:
         """Commit a batch to each table that does not have it yet; returns the first offset of each partition."""
-        with self._by_topic(frame, batch) as parts, ExitStack() as held:
+        with self._by_topic(frame, batch) as (parts, came), ExitStack() as held:
             for topic in parts:
                 held.enter_context(self._entities[topic].deduplication.lock)
             # All are judged before one is written: a rule may ask to stop.
@@ -108,7 +109,8 @@ class LiveWriter:
             else:
                 # Large writes go one after the other: each fills the processors and much of the memory by itself.
                 taken = [self._write(one, parts) for one in taken]
-            self._intake.count(taken, batch, rules={topic: entity.rules for topic, entity in self._entities.items()})
+            rules = {topic: entity.rules for topic, entity in self._entities.items()}
+            self._intake.count(taken, batch, rules=rules, came=came)
             for one in taken:
                 self._entities[one.contract.topic].remember(one)
             first = first_offsets(parts.values())
@@ -140,26 +142,34 @@ class LiveWriter:
                 write()
 
     @contextmanager
-    def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[dict[str, Rows]]:
-        """The records of each topic that has any: in memory where they are few, else held by Spark."""
+    def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[tuple[dict[str, Rows], Came]]:
+        """The records of each topic that has any: in memory where they are few, else held by Spark; when they came."""
         if batch.records <= self._few and self._weight.fits(batch.records):
             collected = frame.toArrow()
             self._weight.learn(collected.num_rows, collected.nbytes)
-            yield {
+            by_broker = pc.equal(collected[TIMESTAMP_TYPE], LOG_APPEND_TIME)
+            oldest = collected.filter(by_broker).group_by("topic").aggregate([("timestamp", "min")])
+            moments = oldest["timestamp_min"].cast(pa.int64()).to_pylist()
+            came = dict(zip(oldest["topic"].to_pylist(), moments, strict=True))
+            collected = collected.drop_columns(TIMESTAMP_TYPE)
+            in_memory: dict[str, Rows] = {
                 topic: collected.filter(pc.equal(collected["topic"], topic))
                 for topic in pc.unique(collected["topic"]).to_pylist()
             }
+            yield in_memory, came
             return
         held = frame.persist()
         try:
             size = F.sum(F.coalesce(F.octet_length("value"), F.lit(0))).alias("size")
-            found = held.groupBy("topic").agg(F.count("*").alias("records"), size).collect()
+            by_broker = F.when(F.col(TIMESTAMP_TYPE) == LOG_APPEND_TIME, F.unix_micros("timestamp"))
+            first = F.min(by_broker).alias("first")
+            found = held.groupBy("topic").agg(F.count("*").alias("records"), size, first).collect()
             self._weight.learn(sum(row["records"] for row in found), sum(row["size"] for row in found))
             parts: dict[str, Rows] = {}
             for row in found:
-                rows = held.where(F.col("topic") == row["topic"])
+                rows = held.where(F.col("topic") == row["topic"]).drop(TIMESTAMP_TYPE)
                 is_small = row["records"] <= self._few and row["size"] <= IN_MEMORY_BYTES
                 parts[row["topic"]] = rows.toArrow() if is_small else rows
-            yield parts
+            yield parts, {row["topic"]: row["first"] for row in found if row["first"] is not None}
         finally:
             held.unpersist()

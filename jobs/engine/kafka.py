@@ -10,7 +10,10 @@ from jobs.engine.batch import MILLISECOND
 from jobs.kafka_security import spark_options
 from jobs.settings import Settings
 
-COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp")
+TIMESTAMP_TYPE = "timestampType"
+LOG_APPEND_TIME = 1
+"""Says of a record that the broker set its timestamp when it came; otherwise its producer did."""
+COLUMNS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp", TIMESTAMP_TYPE)
 
 
 @dataclass(frozen=True)

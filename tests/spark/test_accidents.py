@@ -25,6 +25,7 @@ from jobs.rewind import rewind
 from jobs.settings import Settings
 from jobs.status import remarks
 from schemas import load_contracts
+from stack.broker import set_timestamps
 from tests.spark.conftest import review, start_live
 from tests.stack.pipeline import Lake, eventually, running_broker
 
@@ -381,3 +382,26 @@ def test_a_producers_clock_does_not_decide_when_a_record_came(world: World) -> N
     assert dt.datetime.now(dt.UTC).date() - row["arrival_date"] <= dt.timedelta(days=1)
     (remark,) = remarks(world.settings)
     assert remark.startswith("Producers set the time of records in travel.searches, however")
+
+
+@pytest.mark.parametrize("few", [pytest.param(100_000, id="in memory"), pytest.param(1, id="by Spark")])
+def test_how_long_records_took_is_said_where_the_broker_noted_when_they_came(world: World, few: int) -> None:
+    world.settings = world.settings.model_copy(update={"in_memory_records": few})
+    world.make_anew(REVIEWS, timestamps="CreateTime")
+    hours_ago = int((time.time() - 7200) * 1000)
+    for number in range(2):
+        world.kafka.send(REVIEWS, json.dumps(review(number)).encode(), timestamp_ms=hours_ago)
+    world.kafka.flush()
+    world.live()
+    assert slowest(world) == {None}
+
+    set_timestamps(world.settings.bootstrap_servers, [REVIEWS], "LogAppendTime")
+    world.send(2)
+    world.live()
+    known = slowest(world) - {None}
+    assert known
+    assert all(0 < seconds < 600 for seconds in known)
+
+
+def slowest(world: World) -> set[float | None]:
+    return set(world.lake.table("ops/live_by_minute", ["slowest_seconds"])["slowest_seconds"].to_pylist())
