@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -159,12 +159,6 @@ def maintained(settings: Settings) -> Iterator[None]:
         finally:
             done.set()
         maintenance.result()
-
-
-def is_active(lake: Lake) -> Callable[[], bool]:
-    """Says whether the jobs have taken in something since now."""
-    before = lake.intake("input")
-    return lambda: lake.intake("input") > before
 
 
 def assert_equal_to_the_truth(lake: Lake, ledger: Ledger) -> None:

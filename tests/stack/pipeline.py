@@ -59,22 +59,23 @@ def free_port_pair() -> int:
 @contextmanager
 def running_broker(home: Path, *, partitions: int = 2) -> Iterator[Settings]:
     """Settings of a home with its own broker, which has every topic with so many partitions."""
-    with Broker(Settings(home=home, kafka_port=free_port_pair())) as running:
-        topics = [contract.topic for contract in load_contracts()]
-        broker.create_topics(running.settings.bootstrap_servers, topics, partitions=partitions)
+    with Broker(Settings(home=home, kafka_port=free_port_pair()), partitions) as running:
         yield running.settings
 
 
 @dataclass
 class Broker:
-    """The broker of some settings as a process."""
+    """The broker of some settings as a process, which has every topic with so many partitions."""
 
     settings: Settings
+    partitions: int = 2
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         broker.prepare(self.settings)
         self.start()
+        topics = [contract.topic for contract in load_contracts()]
+        broker.create_topics(self.settings.bootstrap_servers, topics, partitions=self.partitions)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,10 +207,7 @@ class Lake:
 
     def intake(self, column: str) -> int:
         """Sum of a column of ``ops/live_by_minute``; 0 while there is no table."""
-        try:
-            return pc.sum(self.table("ops/live_by_minute", [column])[column]).as_py() or 0
-        except TableNotFoundError:
-            return 0
+        return self.intakes()[column]
 
     def intakes(self) -> Counter[str]:
         """Sum of each column of ``ops/live_by_minute``, all of the same moment; empty while there is no table."""
@@ -232,16 +230,30 @@ class Lake:
         """What has committed to a table, as far as its log remembers."""
         return {re.split("[/:]", commit["engineInfo"])[0] for commit in DeltaTable(f"{self.root}/{name}").history()}
 
+    def has_taken_in(self, produced: int) -> bool:
+        """Whether ``live`` has taken in so many records, and the late lane what came late of them."""
+        counts = self.intakes()
+        followed = counts["late_accepted"] + counts["late_refused"] + counts["late_duplicates"]
+        return counts["input"] >= produced and followed >= counts["late"]
+
     def wait_for(self, produced: int, jobs: Jobs, *, seconds: float = 480) -> None:
         """Wait until bronze and live have taken in everything that was produced, and the late lane what came late."""
 
         def done() -> bool:
             assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
-            is_taken = self.intake("input") >= produced and self.count("bronze/events") >= produced
-            followed = sum(map(self.intake, ("late_accepted", "late_refused", "late_duplicates")))
-            return is_taken and followed >= self.intake("late")
+            return self.has_taken_in(produced) and self.count("bronze/events") >= produced
 
         eventually(done, what=f"{produced} records are taken in", seconds=seconds)
+
+    def wait_for_more(self, jobs: Jobs, *, seconds: float = 480) -> None:
+        """Wait until ``live`` has taken in something."""
+        before = self.intake("input")
+
+        def done() -> bool:
+            assert jobs.is_alive, f"the jobs ended:\n{jobs.log}"
+            return self.intake("input") > before
+
+        eventually(done, what="the jobs took in something", seconds=seconds)
 
 
 def sluice(settings: Settings, *arguments: str) -> int:

@@ -105,7 +105,9 @@ class Truth:
         wanted = {}
         for key, event in self.newest[snapshot.name].items():
             names = rows.get(key, {}).keys() & event.keys()
-            said = {name: Decimal(event[name]) if is_decimal(rows[key][name]) else event[name] for name in names}
+            said = {
+                name: Decimal(event[name]) if isinstance(rows[key][name], Decimal) else event[name] for name in names
+            }
             wanted[key] = {**said, "updated_at": moment(event)}
         seen = {key: {name: row[name] for name in wanted.get(key, row)} for key, row in rows.items()}
         return unlike(f"gold/{snapshot.name}", wanted, seen)
@@ -147,11 +149,6 @@ def whole(mart: Mart, cell: Cell) -> Cell:
 def moment(event: Event) -> dt.datetime:
     """When it happened."""
     return dt.datetime.fromisoformat(event["event_time"])
-
-
-def is_decimal(value: Any) -> bool:
-    """Whether a table has it as a decimal, which JSON has as text."""
-    return isinstance(value, Decimal)
 
 
 def short(differences: Sequence[str]) -> str:

@@ -14,17 +14,19 @@ from tests.stack.pipeline import sluice
 from tests.stack.view_truth import VIEW_TRUTH
 from tests.torture.run import Injected, torture
 
+RATE = 20
+"""Events per second."""
+
 
 def main(
     hours: Annotated[float, typer.Option(help="How long.")] = 3,
     seed: Annotated[int, typer.Option(help="Draws traffic and faults; a failing one replays.")] = 0,
-    rate: Annotated[float, typer.Option(help="Events per second.")] = 20,
 ) -> None:
     """Torture a system of its own, and print what was injected."""
     seed = seed or random.randrange(1, 1_000_000)
     home, end = Path(tempfile.mkdtemp(prefix="sluice-torture-")), time.monotonic() + hours * 3600
     print(f"seed {seed}, in {home}", flush=True)
-    with torture(home, seed=seed, rate=rate) as tortured:
+    with torture(home, seed=seed, rate=RATE) as tortured:
         while time.monotonic() < end:
             one = tortured.step()
             print(f"{len(tortured.injected):4d}  fresh after {one.fresh_after:5.1f} s: {one.fault}", flush=True)

@@ -10,18 +10,17 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from jobs.maintain import maintain
-from schemas import load_contracts
 from stack.demo import TOPICS
 from stack.demo.message import Message
 from tests.hostile_values import cases
+from tests.stack.order_ledger import maintained
 from tests.stack.pipeline import Jobs, eventually
 from tests.stack.whole_truth import CONTRACTS
 from tests.torture.world import LONGEST, World
 
 QUERIES = ("bronze", "live-marketplace", "live-travel")
 MOST_PARTITIONS = 6
-FEW = 100
+FEW = 200
 """Records; a micro-batch of more is written by Spark, where that is asked for."""
 COMMITTED_TOGETHER = (
     "gold/marketplace_pulse_by_second",
@@ -59,7 +58,7 @@ def killed_between_commits(world: World, chance: random.Random) -> None:
         world.jobs.kill()
         is_hit = len(set(world.lake.batches(COMMITTED_TOGETHER).values())) > 1
         world.jobs.start()
-        world.go_on()
+        world.lake.wait_for_more(world.jobs)
         if is_hit:
             return
     raise AssertionError("never killed between two commits")
@@ -71,7 +70,7 @@ def killed_in_the_spark_writer(world: World, chance: random.Random) -> None:
     silver = Path(world.lake.root, "silver/marketplace_clickstream")
     world.jobs.kill()
     sent, before = world.traffic.taken, {path.name for path in silver.glob("*.parquet")}
-    eventually(lambda: world.traffic.taken > sent + 4 * FEW, what="a backlog", seconds=LONGEST)
+    eventually(lambda: world.traffic.taken > sent + 2 * FEW, what="a backlog", seconds=LONGEST)
     world.jobs.start(SLUICE_IN_MEMORY_RECORDS=str(FEW))
 
     def has_written() -> bool:
@@ -95,7 +94,7 @@ def restarted(world: World, chance: random.Random) -> None:
 
 
 def frozen(world: World, chance: random.Random) -> None:
-    """the driver stands still for half a minute"""
+    """the driver stands still for up to half a minute"""
     with world.jobs.frozen():
         time.sleep(chance.uniform(5, 30))
 
@@ -122,18 +121,28 @@ def checkpoint_lost(world: World, chance: random.Random) -> None:
 
 
 def checkpoint_older(world: World, chance: random.Random) -> None:
-    """a checkpoint of half a minute ago comes back from a backup"""
+    """an older checkpoint comes back from a backup"""
     checkpoint = Path(world.settings.lake_url, "_checkpoints", chance.choice(QUERIES))
     backup = world.settings.home / "backup"
     world.jobs.kill()
     shutil.copytree(checkpoint, backup)
     world.jobs.start()
-    world.go_on()
+    world.lake.wait_for_more(world.jobs)
     time.sleep(chance.uniform(0, 10))
     world.jobs.kill()
     shutil.rmtree(checkpoint)
     backup.rename(checkpoint)
     world.jobs.start()
+
+
+def killed_while_maintained(world: World, chance: random.Random) -> None:
+    """the driver is killed while maintenance compacts and deletes without a pause"""
+    with maintained(world.settings):
+        world.lake.wait_for_more(world.jobs)
+        time.sleep(chance.uniform(0, 6))
+        world.jobs.kill()
+        world.jobs.start()
+        world.lake.wait_for_more(world.jobs)
 
 
 def broker_killed(world: World, chance: random.Random) -> None:
@@ -188,7 +197,7 @@ def hostile(world: World, chance: random.Random) -> None:
 
 
 def aborted(world: World, chance: random.Random) -> None:
-    """a producer's transaction is aborted, and another is open for a while"""
+    """transactions stay open for a while, and are aborted"""
     kafka = KafkaProducer(
         bootstrap_servers=world.settings.bootstrap_servers, transactional_id=f"torture-{chance.random()}"
     )
@@ -218,16 +227,8 @@ def hostile_values(topic: str) -> list[bytes]:
     return [case.value for case in lasting if case.value is not None]
 
 
-def maintained(world: World, chance: random.Random) -> None:
-    """maintenance compacts and deletes beside the stream, and the driver is killed meanwhile"""
-    done = maintain(load_contracts(), world.settings)
-    assert not [one for one in done if one.error], done
-    world.jobs.kill()
-    world.jobs.start()
-
-
 FAULTS: tuple[Fault, ...] = (
     *(killed, killed_while_it_starts, killed_between_commits, killed_in_the_spark_writer, restarted, frozen),
     *(two_drivers, checkpoint_lost, checkpoint_older, broker_killed, broker_frozen, both_killed, expired),
-    *(partitions_added, hostile, aborted, maintained),
+    *(partitions_added, hostile, aborted, killed_while_maintained),
 )

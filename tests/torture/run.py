@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.settings import Settings
-from schemas import load_contracts
-from stack import broker
 from tests.stack.pipeline import Broker, Jobs, eventually, free_port_pair
 from tests.stack.whole_truth import Truth, short
 from tests.torture.nemesis import FAULTS, Fault
@@ -96,6 +94,10 @@ class Torture:
     def _compare(self) -> None:
         self._enter()
         found = self.truth.differences(self._world.lake)
+        bronze = self._world.lake.table("bronze/events", ["topic", "partition", "offset"])
+        places = set(zip(*(bronze[name].to_pylist() for name in bronze.column_names), strict=True))
+        if not len(places) == bronze.num_rows == self._world.in_bronze():
+            found.append(f"bronze/events: {bronze.num_rows} rows of {len(places)}, not {self._world.in_bronze()}")
         assert not found, short(found)
 
     def _enter(self) -> None:
@@ -113,7 +115,6 @@ class Torture:
             now = time.monotonic()
             came.append((now, self._world.traffic.taken))
             earlier = [count for at, count in came if at <= now - FRESH]
-            assert self._world.jobs.is_alive, f"the jobs ended:\n{self._world.jobs.log}"
             return bool(earlier) and self._world.is_taken_in(earlier[-1])
 
         eventually(is_fresh, what="figures are fresh again", seconds=LONGEST)
@@ -125,8 +126,6 @@ def torture(home: Path, *, seed: int, rate: float, faults: Sequence[Fault] = FAU
     settings = Settings(home=home, kafka_port=free_port_pair())
     with ExitStack() as held:
         running = held.enter_context(Broker(settings))
-        topics = [contract.topic for contract in load_contracts()]
-        broker.create_topics(settings.bootstrap_servers, topics, partitions=2)
         jobs = held.enter_context(Jobs(settings))
         traffic = Traffic(settings, rate=rate, seed=seed)
         traffic.start()
