@@ -69,16 +69,16 @@ portal: environment ## an example of a vendor portal with a dashboard inside, at
 
 ##@ Develop
 .PHONY: test
-test: environment jars browser ## all tests at a small size; ARGS="tests/unit -k up" for some
-	@$(RUN) pytest $(ARGS)
+test: environment jars browser ## all tests at a small size, two at a time; ARGS="tests/unit -k up" for some
+	@$(RUN) pytest $(or $(ARGS),--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
 
 .PHONY: test-long
 test-long: environment jars browser ## all tests at full size: more kills, larger catch-up
 	@SLUICE_TEST_SCALE=full $(RUN) pytest $(ARGS)
 
 .PHONY: torture
-torture: environment jars ## faults upon faults under traffic, every cell compared after each; HOURS=3 SEED= RATE=
-	@$(RUN) tests.torture $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
+torture: environment jars ## faults upon faults under traffic, every cell compared after each; HOURS=3 SEED=
+	@$(RUN) tests.torture $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: images
 images: ## build the images of jobs and Superset, as archives too; TAG=dev IMAGES="jobs superset trino"
