@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql.types import ArrayType, DateType, StringType, StructField, StructType
 
+from jobs import corrections
 from jobs.bronze import RECORD
 from jobs.engine.batch import Batch
 from jobs.engine.commit import Appender, Rows
@@ -136,6 +137,7 @@ class Entity:
         silver, event_time = silver_table(contract).create(lake), contract.event_time
         self.watermark = Watermark(contract.watermark_delay, newest_event_time(silver, event_time))
         self.deduplication = Deduplication(silver, contract.key, event_time, contract.watermark_delay)
+        self._corrections = corrections.next_number(silver, silver_table(contract))
         judge = Judge(contract, rules, key=pseudonym_key(settings))
         self.plans = Plans(session, judge, golds, few=settings.in_memory_records)
 
@@ -178,10 +180,19 @@ class Entity:
         broken = judged.broken_rules()
         self._stop_at(broken)
         arrivals = judged.arrivals()
+        self._look_for_corrections()
         own = replace(batch, watermark=self.watermark.before(arrivals))
         sifted = self.deduplication.sift(arrivals, is_in_silver=self.silver.has(own))
         measures = judged.measures(sifted) if sifted.accepted else {}
         return Taken(self.contract, judged, sifted, broken, own, measures)
+
+    def _look_for_corrections(self) -> None:
+        """Look at silver anew where rows of it have been corrected: an event that was added may come once more."""
+        known = self._corrections
+        while self.silver.has(Batch(corrections.APPLICATION, self._corrections)):
+            self._corrections += 1
+        if self._corrections > known:
+            self.deduplication.forget()
 
     def writes(self, taken: Taken) -> list[Write]:
         """What is to be written, each into a table of its own; what is looked at live comes first."""

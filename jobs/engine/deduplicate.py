@@ -205,6 +205,10 @@ class Deduplication:
             young = times >= self._complete_from
             self._seen.add(identities[young], times[young])
 
+    def forget(self) -> None:
+        """Forget what silver had: somebody else has changed it."""
+        self._seen = None
+
     @property
     def _delay(self) -> int:
         return _microseconds(self.delay)

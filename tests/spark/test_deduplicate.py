@@ -1,17 +1,21 @@
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from jobs.engine.deduplicate import Arrivals, Deduplication, Sifted
-from jobs.entity import silver_table
+from jobs import corrections
+from jobs.engine.batch import Batch
+from jobs.engine.deduplicate import PLACE, Arrivals, Deduplication, Sifted
+from jobs.entity import Entity, silver_table
 from jobs.judge import Judge
 from jobs.judged import Judged, JudgedBySpark, JudgedInMemory, Plans
 from jobs.marts.marketplace import SALES_BY_MINUTE
+from jobs.settings import Settings
 from schemas import Contract
 from tests.spark.conftest import Event
 
@@ -209,3 +213,31 @@ def test_late_events_are_looked_up_beside_the_stream(shop: Shop, arrived: Record
     assert is_known.tolist() == [True, False, False, False]
     assert is_new.tolist() == [False, False, True, False]
     assert kept == []
+
+
+def test_what_reconciliation_added_meanwhile_is_a_duplicate(
+    spark: SparkSession, tmp_path: Path, orders: Contract, arrived: Records, event: Event
+) -> None:
+    settings = Settings(home=tmp_path)
+    entity = Entity(spark, orders, (), settings)
+
+    def take(number: int, name: str) -> Sifted:
+        with entity.deduplication.lock:
+            records = from_offset(arrived(event(event_id=name)), 10 * number).toArrow()
+            taken = entity.take(records, Batch("query", number))
+            for write in entity.writes(taken):
+                write()
+            entity.remember(taken)
+        return taken.sifted
+
+    take(0, "first")
+    silver = silver_table(orders)
+    (first,) = DeltaTable(silver.url(settings.lake_url)).to_pyarrow_table().to_pylist()
+    lost = pa.Table.from_pylist(
+        [first | {"event_id": "lost", "offset": 5}], pa.schema(silver.create(settings.lake_url).schema().to_arrow())
+    )
+    corrections.replace(silver, settings.lake_url, lost.select(PLACE), lost, along="timestamp", number=0)
+    # Who commits notices that somebody else has.
+    take(1, "next")
+
+    assert take(2, "lost").duplicates == 1
