@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from threading import Event
 
+from jobs.definitions import definitions
 from jobs.kafka_security import python_options
 from jobs.settings import Settings, settings
 from schemas import load_contracts
@@ -34,8 +35,10 @@ def up() -> None:
 
     Raises:
         StackError: with what the user has to do about it.
+        DefinitionError: a contract or suite is wrong; nothing was started.
     """
     ours = settings()
+    definitions()
     with _alone(ours):
         progress = Progress()
         running = {process.name for process in supervision.observe(ours) if process.pid}
