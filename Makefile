@@ -70,7 +70,7 @@ portal: environment ## an example of a vendor portal with a dashboard inside, at
 ##@ Develop
 .PHONY: test
 test: environment jars browser ## all tests at a small size, two at a time; ARGS="tests/unit -k up" for some
-	@$(RUN) pytest $(or $(ARGS),--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
+	@$(RUN) pytest $(or $(ARGS),--numprocesses 2 --no-loadscope-reorder)
 
 .PHONY: test-long
 test-long: environment jars browser ## all tests at full size: more kills, larger catch-up

@@ -10,8 +10,8 @@ import yaml
 from bench.browser import dashboard, is_installed
 from bench.screen import seconds_to_screen
 from jobs.assets import ASSETS
-from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
+from tests.system.conftest import System
 
 pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="there is no Chromium"),

@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from stack.dashboard import api, browser_session
-from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
-from tests.stack.test_access import OTHER, OWN, SALES, Answer, User, board, charts, rows, sales, user  # noqa: F401
+from tests.system.conftest import System
+from tests.system.test_access import OTHER, OWN, SALES, Answer, User, board, charts, rows, sales, user  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("views")
 

@@ -2,7 +2,7 @@
 
 from bench.users import measure
 from tests.scale import scaled
-from tests.stack.conftest import System
+from tests.system.conftest import System
 
 USERS = 50
 """With few, most answers are made for somebody, for they are as fresh as the data then."""

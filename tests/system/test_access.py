@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from stack import dashboard
-from tests.stack.conftest import System
+from tests.system.conftest import System
 
 pytestmark = pytest.mark.usefixtures("views")
 

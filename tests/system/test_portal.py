@@ -15,8 +15,8 @@ import requests
 from bench.browser import CHARTS, chromium, is_installed
 from jobs.settings import CHECKOUT
 from stack import dashboard, environments
-from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
+from tests.system.conftest import System
 
 pytestmark = pytest.mark.usefixtures("views")
 

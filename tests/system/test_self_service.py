@@ -9,8 +9,8 @@ import requests
 from bench.browser import dashboard, is_installed
 from bench.first_chart import AXIS, METRIC, build_first_chart
 from stack.dashboard import api, session
-from tests.stack.conftest import System
-from tests.stack.test_dashboard import assert_shows_data
+from tests.system.conftest import System
+from tests.system.test_dashboard import assert_shows_data
 
 pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="there is no Chromium"),

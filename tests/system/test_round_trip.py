@@ -17,7 +17,7 @@ from jobs.settings import Settings
 from jobs.tables import table_schemas
 from schemas import load_contracts
 from stack import bi, dashboard
-from tests.stack.conftest import System
+from tests.system.conftest import System
 
 BOARD, CHART = "My own board", "My vendors"
 

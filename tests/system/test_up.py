@@ -13,8 +13,8 @@ import pytest
 
 from jobs.datasets import DATASETS
 from stack import credentials, dashboard, supervision
-from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
+from tests.system.conftest import System
 
 SILVER = "silver/marketplace_orders"
 PULSE = "gold/marketplace_pulse_by_second"

@@ -20,8 +20,8 @@ from pypdf import PdfReader
 from bench.browser import is_installed
 from stack import dashboard, environments, superset_server
 from stack.supervision import variables_of
-from tests.stack.conftest import System
 from tests.stack.pipeline import eventually
+from tests.system.conftest import System
 
 pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="there is no Chromium"),
