@@ -8,15 +8,15 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 
 from stack.demo import TOPICS
 from stack.demo.message import Message
 from tests.hostile_values import cases
 from tests.stack.order_ledger import maintained
-from tests.stack.pipeline import Jobs, eventually
+from tests.stack.pipeline import Jobs, eventually, sluice
 from tests.stack.whole_truth import CONTRACTS
-from tests.torture.world import LONGEST, World
+from tests.torture.world import LONGEST, World, partitions
 
 QUERIES = ("bronze", "live-marketplace", "live-travel")
 MOST_PARTITIONS = 6
@@ -135,6 +135,43 @@ def checkpoint_older(world: World, chance: random.Random) -> None:
     world.jobs.start()
 
 
+def tables_older(world: World, chance: random.Random) -> None:
+    """older tables come back from a backup, and the queries are rewound as the message says"""
+    lake, backup = Path(world.settings.lake_url), world.settings.home / "backup"
+    world.jobs.kill()
+    shutil.copytree(lake, backup, ignore=shutil.ignore_patterns("_checkpoints", "_positions"))
+    world.jobs.start()
+    world.lake.wait_for_more(world.jobs)
+    time.sleep(chance.uniform(0, 10))
+    world.jobs.kill()
+    for layer in backup.iterdir():
+        shutil.rmtree(lake / layer.name)
+        shutil.move(layer, lake / layer.name)
+    backup.rmdir()
+    world.jobs.start()
+    eventually(lambda: not world.jobs.is_alive, what="the jobs refuse older tables", seconds=LONGEST)
+    assert "sluice rewind" in world.jobs.log
+    for query in QUERIES:
+        assert sluice(world.settings, "rewind", query) == 0
+    world.jobs.start()
+
+
+def disk_full(world: World, chance: random.Random) -> None:
+    """the disk of the tables is full for up to half a minute"""
+    assert world.disk
+    with world.disk.full():
+        time.sleep(chance.uniform(5, 30))
+    world.restart_if_ended()
+
+
+def topic_made_anew(world: World, chance: random.Random) -> None:
+    """a topic is deleted and made anew"""
+    topic = chance.choice(TOPICS)
+    with world.at_rest():
+        world.make_anew(topic)
+        world.restart_if_ended()
+
+
 def killed_while_maintained(world: World, chance: random.Random) -> None:
     """the driver is killed while maintenance compacts and deletes without a pause"""
     with maintained(world.settings):
@@ -212,12 +249,6 @@ def aborted(world: World, chance: random.Random) -> None:
     kafka.close()
 
 
-def partitions(admin: KafkaAdminClient, topic: str) -> list[int]:
-    """Those that a topic has."""
-    (description,) = admin.describe_topics([topic])
-    return [partition["partition_index"] for partition in description["partitions"]]
-
-
 @cache
 def hostile_values(topic: str) -> list[bytes]:
     """Values that a topic's contract refuses, whenever they come."""
@@ -230,5 +261,5 @@ def hostile_values(topic: str) -> list[bytes]:
 FAULTS: tuple[Fault, ...] = (
     *(killed, killed_while_it_starts, killed_between_commits, killed_in_the_spark_writer, restarted, frozen),
     *(two_drivers, checkpoint_lost, checkpoint_older, broker_killed, broker_frozen, both_killed, expired),
-    *(partitions_added, hostile, aborted, killed_while_maintained),
+    *(partitions_added, hostile, aborted, killed_while_maintained, tables_older, topic_made_anew, disk_full),
 )

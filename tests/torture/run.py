@@ -10,8 +10,9 @@ from pathlib import Path
 from jobs.settings import Settings
 from tests.stack.pipeline import Broker, Jobs, eventually, free_port_pair
 from tests.stack.whole_truth import Truth, short
-from tests.torture.nemesis import FAULTS, Fault
-from tests.torture.world import LIVE, LONGEST, Traffic, World, is_in
+from tests.torture.disk import disk
+from tests.torture.nemesis import FAULTS, Fault, disk_full
+from tests.torture.world import LIVE, LONGEST, Traffic, World
 
 FRESH = 5.0
 """Seconds: figures are fresh when they have all that came earlier than this."""
@@ -61,7 +62,7 @@ class Torture:
         Raises:
             AssertionError: one is not as it must be.
         """
-        with self._at_rest():
+        with self._world.at_rest():
             self._compare()
 
     def end(self) -> Settings:
@@ -70,17 +71,10 @@ class Torture:
         Raises:
             AssertionError: a table is not as it must be.
         """
-        with self._at_rest():
+        with self._world.at_rest():
             self._compare()
             assert self._world.jobs.stop() == 0, self._world.jobs.log
         return self._world.settings
-
-    @contextmanager
-    def _at_rest(self) -> Iterator[None]:
-        """Nothing is sent meanwhile, and everything is in the tables."""
-        with self._world.traffic.at_rest():
-            eventually(self._world.is_settled, what="everything is taken in", seconds=LONGEST)
-            yield
 
     def check_views(self) -> None:
         """Hold the views, which have just been computed, against the truth.
@@ -94,7 +88,7 @@ class Torture:
     def _compare(self) -> None:
         self._enter()
         found = self.truth.differences(self._world.lake)
-        bronze = self._world.lake.table("bronze/events", ["topic", "partition", "offset"])
+        bronze = self._world.lake.table("bronze/events", ["topic", "partition", "offset", "timestamp"])
         places = set(zip(*(bronze[name].to_pylist() for name in bronze.column_names), strict=True))
         if not len(places) == bronze.num_rows == self._world.in_bronze():
             found.append(f"bronze/events: {bronze.num_rows} rows of {len(places)}, not {self._world.in_bronze()}")
@@ -105,7 +99,7 @@ class Torture:
         new, self._entered = self._world.traffic.sent[self._entered :], len(self._world.traffic.sent)
         # In the order in which each partition has them; events with the same key are in the same.
         for sent in sorted(new, key=lambda sent: (sent.arrived, sent.offset)):
-            if not any(is_in(spans, sent) for spans in lost.values()):
+            if not any(self._world.is_lost(spans, sent) for spans in lost.values()):
                 self.truth.enter(sent.message, sent.arrived)
 
     def _wait_until_fresh(self) -> None:
@@ -125,12 +119,14 @@ def torture(home: Path, *, seed: int, rate: float, faults: Sequence[Fault] = FAU
     """A world of its own under traffic, of so many events per second, in which everything has been compared once."""
     settings = Settings(home=home, kafka_port=free_port_pair())
     with ExitStack() as held:
+        lake = held.enter_context(disk(Path(settings.lake_url)))
         running = held.enter_context(Broker(settings))
         jobs = held.enter_context(Jobs(settings))
         traffic = Traffic(settings, rate=rate, seed=seed)
         traffic.start()
         held.callback(traffic.stop)
         jobs.start()
-        tortured = Torture(World(settings, running, jobs, traffic), random.Random(seed), faults)
+        possible = [fault for fault in faults if lake or fault is not disk_full]
+        tortured = Torture(World(settings, running, jobs, traffic, lake), random.Random(seed), possible)
         tortured.check()
         yield tortured

@@ -2,9 +2,11 @@
 
 import threading
 import time
+from bisect import bisect
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
@@ -17,6 +19,7 @@ from stack.demo import TOPICS, Disorder, simulate
 from stack.demo.message import Message
 from stack.produce import producer
 from tests.stack.pipeline import Broker, Jobs, Lake, eventually
+from tests.torture.disk import Disk
 
 DISORDER = Disorder(duplicated=0.02, late=0.05, too_late=0.004, malformed=0.005)
 HISTORY = 2700.0
@@ -27,8 +30,11 @@ LONGEST = 300.0
 """Seconds until the jobs have caught up."""
 LIVE = ("live-marketplace", "live-travel")
 
-Lost = dict[tuple[str, int], list[tuple[int, int]]]
-"""Per topic and partition, spans of offsets."""
+ENDS_WITHIN = 45.0
+"""Seconds until jobs of which a query has failed have ended."""
+
+Lost = dict[tuple[str, int, int], list[tuple[int, int]]]
+"""Per topic, how often it had been made anew, and partition: spans of offsets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,10 @@ class World:
     broker: Broker
     jobs: Jobs
     traffic: Traffic
+    disk: Disk | None = None
+    """That of the tables, if it can be made full."""
+    _made_anew: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """When each topic was, in seconds since 1970."""
 
     @property
     def lake(self) -> Lake:
@@ -153,14 +163,48 @@ class World:
         finally:
             admin.close()
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Nothing is sent meanwhile, and everything is in the tables."""
+        with self.traffic.at_rest():
+            eventually(self.is_settled, what="everything is taken in", seconds=LONGEST)
+            yield
+
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic, and make another of its name."""
+        with self.admin() as admin:
+            count = len(partitions(admin, topic))
+            admin.delete_topics([topic])
+            eventually(lambda: not is_there(admin, topic), what=f"{topic} is gone", seconds=LONGEST_ANSWER)
+            self._made_anew[topic].append(time.time())
+            broker.create_topics(self.settings.bootstrap_servers, [topic], partitions=count)
+            eventually(lambda: is_there(admin, topic), what=f"{topic} is there", seconds=LONGEST_ANSWER)
+
+    def restart_if_ended(self) -> None:
+        """Do what a supervisor does, for as long as jobs take to end of which a query has failed."""
+        deadline = time.monotonic() + ENDS_WITHIN
+        while time.monotonic() < deadline:
+            if not self.jobs.is_alive:
+                self.jobs.start()
+                return
+            time.sleep(1)
+
     def lost(self, query: str) -> Lost:
         """What a query has lost, as ``ops/accidents`` says."""
         spans: Lost = {}
         for accident in recent(self.settings.lake_url, since=EPOCH):
             if accident["query"] == query and accident["kind"] == "expired":
-                place = (accident["topic"], accident["partition"])
+                place = self._place(accident["topic"], accident["noticed_at"].timestamp(), accident["partition"])
                 spans.setdefault(place, []).append((accident["from_offset"], accident["to_offset"]))
         return spans
+
+    def is_lost(self, spans: Lost, sent: Sent) -> bool:
+        """Whether a message is among what was lost."""
+        of_partition = spans.get(self._place(sent.message.topic, sent.arrived, sent.partition), ())
+        return any(start <= sent.offset < end for start, end in of_partition)
+
+    def _place(self, topic: str, at: float, partition: int) -> tuple[str, int, int]:
+        return topic, bisect(self._made_anew[topic], at), partition
 
     def is_settled(self) -> bool:
         """Whether every record that Kafka has taken is in the tables, and what came late too.
@@ -186,10 +230,16 @@ class World:
     def _lost_by(self, queries: Sequence[str]) -> int:
         """How many messages these queries have lost."""
         lost = [self.lost(query) for query in queries]
-        return sum(is_in(spans, sent) for spans in lost if spans for sent in self.traffic.sent)
+        return sum(self.is_lost(spans, sent) for spans in lost if spans for sent in self.traffic.sent)
 
 
-def is_in(spans: Lost, sent: Sent) -> bool:
-    """Whether a message lies in one of these spans."""
-    of_partition = spans.get((sent.message.topic, sent.partition), ())
-    return any(start <= sent.offset < end for start, end in of_partition)
+def is_there(admin: KafkaAdminClient, topic: str) -> bool:
+    """Whether there is a topic."""
+    (description,) = admin.describe_topics([topic])
+    return bool(description["partitions"])
+
+
+def partitions(admin: KafkaAdminClient, topic: str) -> list[int]:
+    """Those that a topic has."""
+    (description,) = admin.describe_topics([topic])
+    return [partition["partition_index"] for partition in description["partitions"]]
