@@ -1,6 +1,7 @@
 """Plan a query, start it, and stop it between two micro-batches."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,6 +24,8 @@ from jobs.engine.watermark import Watermark
 from jobs.settings import Settings
 
 POOL = "spark.scheduler.pool"
+LOOK_EVERY = 0.02
+"""Seconds between two looks whether a micro-batch is in the checkpoint."""
 
 Write = Callable[[DataFrame, Batch], Offsets]
 """Writes a micro-batch to every table that lacks it; returns the first offset that it got of each partition."""
@@ -52,46 +55,64 @@ class StoppedError(Exception):
     """A micro-batch began after its query had been told to stop; it runs when the query starts again."""
 
 
+@dataclass
+class _Writing:
+    """What lets a query end between two micro-batches."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while one is written."""
+    is_over: bool = False
+    last: int = -1
+    """The last micro-batch that was written."""
+
+
 @dataclass(frozen=True)
 class Query:
     """A running query that hands each micro-batch to a function.
 
-    ``timed_by_producers`` are topics whose records have the time that their producer says.
+    ``timed_by_producers`` are topics whose records have the time that their producer says, as of the last look.
     """
 
     stream: StreamingQuery
     watermarks: Mapping[str, Watermark]
-    timed_by_producers: Sequence[str]
+    timed_by_producers: list[str]
     _topics: Topics
     _topic_ids: Mapping[str, str]
-    _writing: threading.Lock
-    _told_to_stop: threading.Event
+    _writing: _Writing
     lane: Lane | None = None
 
     def look_at_topics(self) -> None:
-        """See whether the topics are still those that it began to read.
+        """See whether the topics are still those that it began to read, and who sets the time of their records.
 
         Raises:
             MadeAnewError: one is not.
             MissingTopicError: one was deleted.
         """
         try:
-            found = self._topics.ids()
+            found, timed_by_producers = self._topics.ids(), self._topics.timed_by_producers()
         except KafkaError:
             # Whoever cannot ask Kafka cannot read from it either; that is for Spark to say.
             return
         if anew := [topic for topic, known in self._topic_ids.items() if found.get(topic) != known]:
             raise MadeAnewError(f"{', '.join(anew)} was made anew; the query goes on with it when it starts again.")
+        self.timed_by_producers[:] = timed_by_producers
 
     def stop(self) -> None:
-        """Let the micro-batch that is being written finish, so that every table has it, then end."""
-        self._told_to_stop.set()
-        with self._writing:
+        """Let the micro-batch that is being written finish, in every table and in the checkpoint, then end."""
+        self._writing.is_over = True
+        with self._writing.lock:
             pass
+        # Until the checkpoint has it, whoever compares tables knows them without it, and it would run once more.
+        while self.stream.isActive and not self._has_committed(self._writing.last):
+            time.sleep(LOOK_EVERY)
         self.stream.stop()
         if self.lane is not None:
             self.lane.stop()
         self._topics.close()
+
+    def _has_committed(self, batch: int) -> bool:
+        progress = self.stream.lastProgress
+        return batch < 0 or (progress is not None and progress.batchId >= batch)
 
 
 @dataclass(frozen=True)
@@ -119,14 +140,15 @@ class Plan:
         topics = Topics(self.settings, self.topics)
         kept = topics.kept()
         fence = resume(self.name, self.written, kept, self.settings.lake_url)
-        writing, told_to_stop = threading.Lock(), threading.Event()
+        writing = _Writing()
         take = self._taking(fence, topics)
 
         def take_unless_stopped(frame: DataFrame, batch_id: int) -> None:
-            with writing:
-                if told_to_stop.is_set():
+            with writing.lock:
+                if writing.is_over:
                     raise StoppedError(f"{self.name} has been told to stop")
                 take(frame, current_batch(self.frame.sparkSession, batch_id))
+                writing.last = batch_id
 
         writer = self.frame.writeStream.queryName(self.name).foreachBatch(take_unless_stopped)
         writer = writer.option("checkpointLocation", f"{self.settings.lake_url}/_checkpoints/{self.name}")
@@ -138,9 +160,7 @@ class Plan:
         context.setLocalProperty(POOL, None)  # type: ignore[arg-type]
         if self.lane is not None:
             self.lane.start()
-        return Query(
-            stream, self.watermarks, topics.timed_by_producers(), topics, kept.ids, writing, told_to_stop, self.lane
-        )
+        return Query(stream, self.watermarks, topics.timed_by_producers(), topics, kept.ids, writing, self.lane)
 
     def _taking(self, fence: Fence, topics: Topics) -> Callable[[DataFrame, Batch], None]:
         """What notes where each micro-batch begins and ends, writes it, and notes what Kafka did not have of it."""

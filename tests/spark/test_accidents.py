@@ -242,7 +242,7 @@ def test_what_kafka_deletes_while_a_query_runs_is_noted(world: World) -> None:
     query = bronze(world.spark, [CONTRACTS[REVIEWS]], world.settings, {"processingTime": "1 second"}).start()
     try:
         eventually(lambda: world.lake.count("bronze/events") == 10, what="bronze has ten", seconds=60)
-        with query._writing:
+        with query._writing.lock:
             world.send(20)
             world.delete_before(25)
         eventually(lambda: world.lake.count("bronze/events") == 15, what="bronze has what is left", seconds=60)
@@ -291,7 +291,7 @@ def test_a_topic_that_is_made_anew_under_a_running_query_is_read_from_its_beginn
     query = bronze(world.spark, [CONTRACTS[REVIEWS]], world.settings, {"processingTime": "1 second"}).start()
     try:
         eventually(lambda: world.lake.count("bronze/events") == 10, what="bronze has ten", seconds=60)
-        with query._writing:
+        with query._writing.lock:
             world.make_anew(REVIEWS)
             world.send(25)
         # The query takes the new topic for the old one, or has noticed.
@@ -312,7 +312,7 @@ def test_a_topic_with_fewer_records_than_were_read_ends_the_query_before_it_writ
     query = bronze(world.spark, [CONTRACTS[REVIEWS]], world.settings, {"processingTime": "1 second"}).start()
     try:
         eventually(lambda: world.lake.count("bronze/events") == 10, what="bronze has ten", seconds=60)
-        with query._writing:
+        with query._writing.lock:
             world.make_anew(REVIEWS)
             world.send(4)
         eventually(lambda: not query.stream.isActive, what="the query ends", seconds=90)
@@ -382,6 +382,18 @@ def test_a_producers_clock_does_not_decide_when_a_record_came(world: World) -> N
     assert dt.datetime.now(dt.UTC).date() - row["arrival_date"] <= dt.timedelta(days=1)
     (remark,) = remarks(world.settings)
     assert remark.startswith("Producers set the time of records in travel.searches, however")
+
+
+def test_who_sets_the_time_of_records_is_looked_at_again(world: World) -> None:
+    world.make_anew(REVIEWS, timestamps="CreateTime")
+    query = bronze(world.spark, [CONTRACTS[REVIEWS]], world.settings, {"availableNow": True}).start()
+    assert query.timed_by_producers == [REVIEWS]
+
+    set_timestamps(world.settings.bootstrap_servers, [REVIEWS], "LogAppendTime")
+    query.look_at_topics()
+    finish(query, world.settings)
+
+    assert remarks(world.settings) == []
 
 
 @pytest.mark.parametrize("few", [pytest.param(100_000, id="in memory"), pytest.param(1, id="by Spark")])
