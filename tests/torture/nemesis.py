@@ -10,13 +10,15 @@ from pathlib import Path
 
 from kafka import KafkaProducer, TopicPartition
 
+from jobs.engine.accidents import recent
+from jobs.engine.batch import EPOCH
 from stack.demo import TOPICS
 from stack.demo.message import Message
 from tests.hostile_values import cases
 from tests.stack.order_ledger import maintained
 from tests.stack.pipeline import Jobs, eventually, sluice
 from tests.stack.whole_truth import CONTRACTS
-from tests.torture.world import LONGEST, World, partitions
+from tests.torture.world import ENDS_WITHIN, LONGEST, World, partitions
 
 QUERIES = ("bronze", "live-marketplace", "live-travel")
 MOST_PARTITIONS = 6
@@ -149,7 +151,7 @@ def tables_older(world: World, chance: random.Random) -> None:
         shutil.move(layer, lake / layer.name)
     backup.rmdir()
     world.jobs.start()
-    eventually(lambda: not world.jobs.is_alive, what="the jobs refuse older tables", seconds=LONGEST)
+    eventually(lambda: not world.jobs.is_alive, what="the jobs refuse older tables", seconds=ENDS_WITHIN)
     assert "sluice rewind" in world.jobs.log
     for query in QUERIES:
         assert sluice(world.settings, "rewind", query) == 0
@@ -157,11 +159,13 @@ def tables_older(world: World, chance: random.Random) -> None:
 
 
 def disk_full(world: World, chance: random.Random) -> None:
-    """the disk of the tables is full for up to half a minute"""
+    """the disk of the tables is full, until the jobs have ended and for a while"""
     assert world.disk
     with world.disk.full():
-        time.sleep(chance.uniform(5, 30))
-    world.restart_if_ended()
+        eventually(lambda: not world.jobs.is_alive, what="the jobs find no room", seconds=ENDS_WITHIN)
+        assert "No space left on device" in world.jobs.log
+        time.sleep(chance.uniform(0, 20))
+    world.jobs.start()
 
 
 def topic_made_anew(world: World, chance: random.Random) -> None:
@@ -169,7 +173,13 @@ def topic_made_anew(world: World, chance: random.Random) -> None:
     topic = chance.choice(TOPICS)
     with world.at_rest():
         world.make_anew(topic)
-        world.restart_if_ended()
+        world.restart_once_ended()
+
+    def is_told() -> bool:
+        accidents = recent(world.settings.lake_url, since=EPOCH)
+        return any((accident["kind"], accident["topic"]) == ("made anew", topic) for accident in accidents)
+
+    eventually(is_told, what="it is told", seconds=LONGEST)
 
 
 def killed_while_maintained(world: World, chance: random.Random) -> None:

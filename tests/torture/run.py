@@ -103,13 +103,14 @@ class Torture:
                 self.truth.enter(sent.message, sent.arrived)
 
     def _wait_until_fresh(self) -> None:
-        came: list[tuple[float, int]] = []
+        # What came before says nothing of the figures, where nothing was sent meanwhile.
+        came, before = list[tuple[float, int]](), self._world.traffic.taken
 
         def is_fresh() -> bool:
             now = time.monotonic()
             came.append((now, self._world.traffic.taken))
             earlier = [count for at, count in came if at <= now - FRESH]
-            return bool(earlier) and self._world.is_taken_in(earlier[-1])
+            return bool(earlier) and earlier[-1] > before and self._world.is_taken_in(earlier[-1])
 
         eventually(is_fresh, what="figures are fresh again", seconds=LONGEST)
 
@@ -126,6 +127,8 @@ def torture(home: Path, *, seed: int, rate: float, faults: Sequence[Fault] = FAU
         traffic.start()
         held.callback(traffic.stop)
         jobs.start()
+        if lake is None:
+            print("No disk can be mounted here: it is not made full.", flush=True)
         possible = [fault for fault in faults if lake or fault is not disk_full]
         tortured = Torture(World(settings, running, jobs, traffic, lake), random.Random(seed), possible)
         tortured.check()

@@ -30,8 +30,8 @@ LONGEST = 300.0
 """Seconds until the jobs have caught up."""
 LIVE = ("live-marketplace", "live-travel")
 
-ENDS_WITHIN = 45.0
-"""Seconds until jobs of which a query has failed have ended."""
+ENDS_WITHIN = 120.0
+"""Seconds until jobs of which a query fails have ended."""
 
 Lost = dict[tuple[str, int, int], list[tuple[int, int]]]
 """Per topic, how often it had been made anew, and partition: spans of offsets."""
@@ -57,6 +57,7 @@ class Traffic:
         self._rate = rate
         self._seed = seed
         self._count = 0
+        self._is_present = False
         self._counting = threading.Lock()
         self._errors: list[BaseException] = []
         self._flows = threading.Event()
@@ -67,7 +68,7 @@ class Traffic:
         """Send the past, and go on."""
         self._flows.set()
         self._thread.start()
-        eventually(lambda: self._count > 0 or bool(self._errors), what="traffic flows", seconds=120)
+        eventually(lambda: self._is_present or bool(self._errors), what="Kafka has the past", seconds=LONGEST)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -103,16 +104,15 @@ class Traffic:
             self._errors.append(error)
 
     def _flow(self) -> None:
-        begin = time.time()
-        settings, is_past = self._settings, True
+        begin, settings = time.time(), self._settings
         messages = simulate(rate=self._rate, start=begin - HISTORY, seed=self._seed, pace=200, disorder=DISORDER)
         broker.set_timestamps(settings.bootstrap_servers, TOPICS, "CreateTime")
         with producer(settings) as kafka:
             for message in messages:
-                if is_past and message.at >= begin:
+                if not self._is_present and message.at >= begin:
                     eventually(lambda: self.taken == self._count, what="Kafka has the past", seconds=LONGEST_ANSWER)
                     broker.set_timestamps(settings.bootstrap_servers, TOPICS, "LogAppendTime")
-                    is_past = False
+                    self._is_present = True
                 if self._stopped.wait(max(0.0, message.at - time.time())):
                     break
                 self._flows.wait()
@@ -175,19 +175,15 @@ class World:
         with self.admin() as admin:
             count = len(partitions(admin, topic))
             admin.delete_topics([topic])
-            eventually(lambda: not is_there(admin, topic), what=f"{topic} is gone", seconds=LONGEST_ANSWER)
+            eventually(lambda: not partitions(admin, topic), what=f"{topic} is gone", seconds=LONGEST_ANSWER)
             self._made_anew[topic].append(time.time())
             broker.create_topics(self.settings.bootstrap_servers, [topic], partitions=count)
-            eventually(lambda: is_there(admin, topic), what=f"{topic} is there", seconds=LONGEST_ANSWER)
+            eventually(lambda: bool(partitions(admin, topic)), what=f"{topic} is there", seconds=LONGEST_ANSWER)
 
-    def restart_if_ended(self) -> None:
-        """Do what a supervisor does, for as long as jobs take to end of which a query has failed."""
-        deadline = time.monotonic() + ENDS_WITHIN
-        while time.monotonic() < deadline:
-            if not self.jobs.is_alive:
-                self.jobs.start()
-                return
-            time.sleep(1)
+    def restart_once_ended(self) -> None:
+        """Do what a supervisor does with jobs of which a query has failed."""
+        eventually(lambda: not self.jobs.is_alive, what="the jobs end", seconds=ENDS_WITHIN)
+        self.jobs.start()
 
     def lost(self, query: str) -> Lost:
         """What a query has lost, as ``ops/accidents`` says."""
@@ -233,13 +229,7 @@ class World:
         return sum(self.is_lost(spans, sent) for spans in lost if spans for sent in self.traffic.sent)
 
 
-def is_there(admin: KafkaAdminClient, topic: str) -> bool:
-    """Whether there is a topic."""
-    (description,) = admin.describe_topics([topic])
-    return bool(description["partitions"])
-
-
 def partitions(admin: KafkaAdminClient, topic: str) -> list[int]:
-    """Those that a topic has."""
+    """Those that a topic has; none where there is no topic."""
     (description,) = admin.describe_topics([topic])
     return [partition["partition_index"] for partition in description["partitions"]]
