@@ -73,7 +73,7 @@ QUALITY_BY_MINUTE = Mart(
 )
 
 
-Came = Mapping[str, int]
+FirstArrivals = Mapping[str, int]
 """When the first record of each topic came to Kafka, as the broker noted, in microseconds since the epoch."""
 STILL_OPEN = dt.timedelta(minutes=2)
 """Since when windows may still change: those of these marts are of processing time."""
@@ -97,8 +97,8 @@ def quality(rules: Sequence[str], broken: Broken, *, judged: int) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def intake(taken: Taken, at: dt.datetime, came: int | None) -> pa.Table:
-    """The row of one micro-batch, with the mart's columns; ``came`` is when its first record came, if known."""
+def intake(taken: Taken, at: dt.datetime, first_arrival: int | None) -> pa.Table:
+    """The row of one micro-batch, with the mart's columns."""
     sifted = taken.sifted
     row = {
         "minute": at.replace(second=0, microsecond=0),
@@ -111,7 +111,7 @@ def intake(taken: Taken, at: dt.datetime, came: int | None) -> pa.Table:
         "late_accepted": 0,
         "late_refused": 0,
         "late_duplicates": 0,
-        "slowest_seconds": None if came is None else max(0.0, at.timestamp() - came / 1_000_000),
+        "slowest_seconds": None if first_arrival is None else max(0.0, at.timestamp() - first_arrival / 1e6),
         "promised_seconds": taken.contract.freshness.total_seconds(),
     }
     return pa.Table.from_pylist([row])
@@ -124,20 +124,22 @@ class IntakeWriter:
         self._intake = GroupCommit(MartWriter(INTAKE_BY_MINUTE, lake))
         self._quality = GroupCommit(MartWriter(QUALITY_BY_MINUTE, lake))
 
-    def count(self, taken: Sequence[Taken], batch: Batch, *, rules: Mapping[str, Sequence[str]], came: Came) -> None:
+    def count(
+        self, taken: Sequence[Taken], batch: Batch, *, rules: Mapping[str, Sequence[str]], first_arrivals: FirstArrivals
+    ) -> None:
         """Add what became of the records of a micro-batch, and what every rule said of them.
 
         Args:
             taken: of each entity that has records in it.
             batch: the micro-batch.
             rules: all rules of each topic.
-            came: when they came, as far as that is known.
+            first_arrivals: of each topic, as far as the broker noted them.
         """
         if not taken:
             return
         now = dt.datetime.now(dt.UTC)
         closed = replace(batch, watermark=now - STILL_OPEN)
-        rows = [intake(one, now, came.get(one.contract.topic)) for one in taken]
+        rows = [intake(one, now, first_arrivals.get(one.contract.topic)) for one in taken]
         self._intake.upsert(pa.concat_tables(rows, promote_options="default"), closed)
         self.count_rules([_judged(one, rules[one.contract.topic], now) for one in taken], closed)
 

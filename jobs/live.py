@@ -22,7 +22,7 @@ from jobs.engine.query import POOL, Plan, Trigger
 from jobs.engine.resume import Written
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.entity import Entity, Taken, Write, query_name, silver_table
-from jobs.intake import INTAKE_BY_MINUTE, Came, IntakeWriter
+from jobs.intake import INTAKE_BY_MINUTE, FirstArrivals, IntakeWriter
 from jobs.late import LateLane
 from jobs.settings import Settings
 
@@ -99,7 +99,7 @@ class LiveWriter:
 
     def __call__(self, frame: DataFrame, batch: Batch) -> Offsets:
         """Commit a batch to each table that does not have it yet; returns the first offset of each partition."""
-        with self._by_topic(frame, batch) as (parts, came), ExitStack() as held:
+        with self._by_topic(frame, batch) as (parts, first_arrivals), ExitStack() as held:
             for topic in parts:
                 held.enter_context(self._entities[topic].deduplication.lock)
             # All are judged before one is written: a rule may ask to stop.
@@ -110,7 +110,7 @@ class LiveWriter:
                 # Large writes go one after the other: each fills the processors and much of the memory by itself.
                 taken = [self._write(one, parts) for one in taken]
             rules = {topic: entity.rules for topic, entity in self._entities.items()}
-            self._intake.count(taken, batch, rules=rules, came=came)
+            self._intake.count(taken, batch, rules=rules, first_arrivals=first_arrivals)
             for one in taken:
                 self._entities[one.contract.topic].remember(one)
             first = first_offsets(parts.values())
@@ -142,21 +142,22 @@ class LiveWriter:
                 write()
 
     @contextmanager
-    def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[tuple[dict[str, Rows], Came]]:
-        """The records of each topic that has any: in memory where they are few, else held by Spark; when they came."""
+    def _by_topic(self, frame: DataFrame, batch: Batch) -> Iterator[tuple[dict[str, Rows], FirstArrivals]]:
+        """The records of each topic that has any, in memory where they are few, else held by Spark; and their first
+        arrivals."""
         if batch.records <= self._few and self._weight.fits(batch.records):
             collected = frame.toArrow()
             self._weight.learn(collected.num_rows, collected.nbytes)
             by_broker = pc.equal(collected[TIMESTAMP_TYPE], LOG_APPEND_TIME)
             oldest = collected.filter(by_broker).group_by("topic").aggregate([("timestamp", "min")])
             moments = oldest["timestamp_min"].cast(pa.int64()).to_pylist()
-            came = dict(zip(oldest["topic"].to_pylist(), moments, strict=True))
+            first_arrivals = dict(zip(oldest["topic"].to_pylist(), moments, strict=True))
             collected = collected.drop_columns(TIMESTAMP_TYPE)
             in_memory: dict[str, Rows] = {
                 topic: collected.filter(pc.equal(collected["topic"], topic))
                 for topic in pc.unique(collected["topic"]).to_pylist()
             }
-            yield in_memory, came
+            yield in_memory, first_arrivals
             return
         held = frame.persist()
         try:
