@@ -187,7 +187,10 @@ class Entity:
         return Taken(self.contract, judged, sifted, broken, own, measures)
 
     def _look_for_corrections(self) -> None:
-        """Look at silver anew where rows of it have been corrected: an event that was added may come once more."""
+        """Look at silver anew where rows of it have been corrected: an event that was added may come once more.
+
+        That is noticed with the next commit, or within a minute.
+        """
         known = self._corrections
         while self.silver.has(Batch(corrections.APPLICATION, self._corrections)):
             self._corrections += 1

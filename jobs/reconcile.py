@@ -151,7 +151,8 @@ def reconcile(
     compared_at = dt.datetime.now(dt.UTC)
     before = _proven(contract, settings)
     arrivals = _arrivals(bronze, since or _begin(contract, before), until or compared_at.date())
-    session.conf.set(PARTITIONS, 2 + _records(bronze, arrivals) // RECORDS_PER_PARTITION)
+    if PARTITIONS not in settings.spark_conf:
+        session.conf.set(PARTITIONS, 2 + _records(bronze, arrivals) // RECORDS_PER_PARTITION)
     proven = _first_day_not_taken(session, contract, settings, arrivals, done)
     of_silver = SilverProof(session, contract, rules, settings, arrivals, done)
     try:

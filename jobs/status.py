@@ -38,7 +38,7 @@ def remarks(settings: Settings) -> list[str]:
     if topics := sorted({topic for report in reports for topic in report.get("timed_by_producers", ())}):
         said.append(
             f"Producers set the time of records in {', '.join(topics)}, however wrong their clocks are. "
-            "How fresh their tables are, nobody can tell. Set message.timestamp.type=LogAppendTime on the topic."
+            "How long they take to gold, nobody can tell. Set message.timestamp.type=LogAppendTime on the topic."
         )
     return said
 

@@ -41,7 +41,8 @@ def rewind(
     if query not in queries:
         raise typer.BadParameter(f"there is no query {query}; there are {', '.join(queries)}")
     last = rewind(query, settings())
-    typer.echo(f"{query} goes on after micro-batch {last:,} when it starts.")
+    place = f"after micro-batch {last:,}" if last >= 0 else "from its first micro-batch: its tables have none"
+    typer.echo(f"{query} goes on {place}.")
 
 
 def produce(

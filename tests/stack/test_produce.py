@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
+from jobs.engine.kafka import LOG_APPEND_TIME
 from schemas import load_contracts
 from stack.exceptions import StackError
 from stack.produce import Sender, produce_file, produce_traffic
 from tests.stack.pipeline import TOPIC, running_broker
 
 CLICKS = "marketplace.clickstream"
-LOG_APPEND_TIME = 1
-"""Kafka's number for a timestamp that the broker set; that of a producer's is 0."""
 
 
 def test_a_message_that_cannot_be_sent_is_an_error(tmp_path: Path) -> None:
