@@ -133,7 +133,7 @@ def checkpoint_older(world: World, chance: random.Random) -> None:
     time.sleep(chance.uniform(0, 10))
     world.jobs.kill()
     shutil.rmtree(checkpoint)
-    backup.rename(checkpoint)
+    shutil.move(backup, checkpoint)
     world.jobs.start()
 
 
