@@ -27,7 +27,8 @@ def prepare(settings: Settings) -> None:
         f"port {settings.redis_port}",
         f"requirepass {secrets(settings)['redis_password']}",
         f'dir "{data}"',
-        "save 60 1",
+        # Every change is in a file: whoever has logged in stays so when the server dies.
+        "appendonly yes",
         "maxmemory 256mb",
         # What has no expiry is Celery's queue: never drop that.
         "maxmemory-policy volatile-lru",

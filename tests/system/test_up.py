@@ -5,14 +5,18 @@ import smtplib
 import stat
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from functools import partial
+from http import HTTPStatus
 from mailbox import Maildir
+from types import ModuleType
 from typing import Any
 
 import pyarrow.compute as pc
 import pytest
+import requests
 
 from jobs.datasets import DATASETS
-from stack import credentials, dashboard, supervision
+from stack import cache, credentials, dashboard, metadata_database, supervision
 from tests.stack.pipeline import eventually
 from tests.system.conftest import System
 
@@ -89,6 +93,27 @@ def test_a_second_up_starts_nothing_anew(system: System):
 def test_a_killed_cache_is_restarted_and_status_says_so(system: System):
     system.kill("cache")
     eventually(lambda: restarts_in_status(system, "cache") == 1, what="status counts a restart", seconds=20)
+
+
+@pytest.mark.parametrize("server", [cache, metadata_database], ids=lambda server: server.NAME)
+def test_who_looks_at_figures_stays_logged_in_when_a_server_dies(system: System, server: ModuleType):
+    with requests.Session() as viewer:
+        dashboard.browser_session(system.settings, "analyst", viewer)
+        system.kill(server.NAME)
+        eventually(partial(answers, server, system), what=f"{server.NAME} answers", seconds=60)
+
+        # Of more than one process and thread, each with connections of its own.
+        found = {viewer.get(dashboard.api(system.settings, "me/"), timeout=60).status_code for _ in range(40)}
+
+    assert found == {HTTPStatus.OK}
+
+
+def answers(server: ModuleType, system: System) -> bool:
+    try:
+        is_ready: bool = server.is_ready(system.settings)
+    except OSError:
+        return False
+    return is_ready
 
 
 def test_killed_jobs_are_restarted_and_go_on(system: System):
