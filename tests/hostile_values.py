@@ -5,11 +5,14 @@ What is right is said here a second time, in Python's own JSON, decimals and tim
 
 import datetime as dt
 import json
+import math
+import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import yaml
 from pyspark.sql.types import (
@@ -164,6 +167,10 @@ DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
 PLAIN_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
+Verdict: TypeAlias = tuple[tuple[str, ...], dict[str, Any]]
+Judge: TypeAlias = Callable[[str], Verdict]
+
+
 class WrongTypeError(Exception):
     """A value is none of its field's type."""
 
@@ -185,11 +192,23 @@ class Case:
     reasons: tuple[str, ...] = ()
 
 
-def cases(contract: Contract) -> Iterator[Case]:
-    """Every case of a contract, from the examples of its fields."""
-    base = _example(yaml.safe_load(contract.path.read_text())["schema"][0]["properties"])
-    yield from _cases_of_fields(contract, base)
-    yield from _cases_of_records(contract, base)
+def example(contract: Contract) -> dict[str, Any]:
+    """An event of the examples of its fields."""
+    return _example(yaml.safe_load(contract.path.read_text())["schema"][0]["properties"])
+
+
+def cases(contract: Contract, base: Mapping[str, Any] | None = None, arrived: dt.datetime = ARRIVED) -> Iterator[Case]:
+    """Every case of a contract.
+
+    Args:
+        contract: the contract.
+        base: the event that is changed a little in each; default: its example.
+        arrived: when they arrive.
+    """
+    judge = partial(verdict, contract, arrived=arrived)
+    right = base or example(contract)
+    yield from _cases_of_fields(contract, right, judge)
+    yield from _cases_of_records(contract, right, judge)
 
 
 def _example(fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -202,17 +221,17 @@ def _value(field: Mapping[str, Any]) -> Any:
     return _example(field["properties"]) if "properties" in field else field["examples"][0]
 
 
-def _cases_of_fields(contract: Contract, base: Mapping[str, Any]) -> Iterator[Case]:
+def _cases_of_fields(contract: Contract, base: Mapping[str, Any], judge: Judge) -> Iterator[Case]:
     for steps, path, field in _places(contract.fields, (), ""):
         for token in _tokens(field):
             text = _with(base, steps, PLACE).replace(f'"{PLACE}"', token)
-            yield _case(contract, f"{path} = {token[:60]}", text)
+            yield _case(judge, f"{path} = {token[:60]}", text)
         if isinstance(steps[-1], str):
-            yield _case(contract, f"{path} absent", _without(base, steps))
-            yield from _cases_of_names(contract, base, steps, path)
+            yield _case(judge, f"{path} absent", _without(base, steps))
+            yield from _cases_of_names(judge, base, steps, path)
 
 
-def _cases_of_names(contract: Contract, base: Mapping[str, Any], steps: tuple[Any, ...], path: str) -> Iterator[Case]:
+def _cases_of_names(judge: Judge, base: Mapping[str, Any], steps: tuple[Any, ...], path: str) -> Iterator[Case]:
     """A name given twice, or spelled with an escape: the last counts, and a name is its characters."""
     name, right = steps[-1], _dumps(_at(base, steps))
     escaped = f"\\u{ord(name[0]):04x}{name[1:]}"
@@ -227,17 +246,17 @@ def _cases_of_names(contract: Contract, base: Mapping[str, Any], steps: tuple[An
     ):
         for other in (name, escaped):
             twice = text.replace(f'"{name}": "{PLACE}"', f'"{name}": {first}, "{other}": {last}')
-            yield _case(contract, f"{path} = {first} then {last}", twice)
+            yield _case(judge, f"{path} = {first} then {last}", twice)
 
 
-def _case(contract: Contract, name: str, text: str) -> Case:
-    reasons, event = verdict(contract, text)
+def _case(judge: Judge, name: str, text: str) -> Case:
+    reasons, event = judge(text)
     return Case(name, text.encode(), None, reasons) if reasons else Case(name, text.encode(), event)
 
 
-def _cases_of_records(contract: Contract, base: Mapping[str, Any]) -> Iterator[Case]:
+def _cases_of_records(contract: Contract, base: Mapping[str, Any], judge: Judge) -> Iterator[Case]:
     text = _dumps(base)
-    none, right = verdict(contract, text)
+    none, right = judge(text)
     assert none == ()
     body = text.removesuffix("}")
     for name, odd in {
@@ -262,7 +281,7 @@ def _cases_of_records(contract: Contract, base: Mapping[str, Any]) -> Iterator[C
         ("two beside each other", text + text, "not_json: more follows after the object"),
         ("then a member", text + ', "x": {}', "not_json: more follows after the object"),
         ("our own last member, then more", body + ', "$end": true} {}', "not_json: more follows after the object"),
-        ("cut off", text[: len(text) // 2], "not_json"),
+        *(("cut off", text[: len(text) * part // 10], "not_json") for part in range(1, 10)),
         ("without its end", body, "not_json"),
         ("a byte order mark", "\ufeff" + text, "not_json: begins with a byte order mark"),
         ("a frame", "\0\0\0\0\1" + text, "not_json: begins with the frame of a schema registry"),
@@ -284,6 +303,13 @@ def _cases_of_records(contract: Contract, base: Mapping[str, Any]) -> Iterator[C
         yield Case(name, odd.encode(), None, (reason,))
     yield Case("nothing", None, None, ("empty",))
     yield Case("a frame with bytes", b"\0\0\0\1\xf4" + text.encode(), None, ("not_json: begins with the frame",))
+    for bad in (b"\x00", b"\x01", b"\n", b"\x1f"):
+        yield Case("a control character", body.encode() + b', "x": "' + bad + b'"}', None, ("not_json",))
+    for size in (1, 7, 300):
+        yield Case("noise", b"#" + random.Random(size).randbytes(size), None, ("not_",))
+    yield Case("a megabyte of noise", b"#" * 1_000_000, None, ("not_json",))
+    yield Case("a megabyte", body.encode() + b', "x": "' + "a\u00e9".encode() * 130_000 + b'"}', right)
+    yield Case("UTF-32", text.encode("utf-32"), None, ("not_",))
     for bad in (b"\xff", b"\x80", b"\xc0\xaf", b"\xed\xa0\xbd", b"\xf5\x80\x80\x80"):
         yield Case("no UTF-8", body.encode() + b', "x": "' + bad + b'"}', None, ("not_utf8: the value",))
     yield Case("UTF-16", text.encode("utf-16-le"), None, ("not_",))
@@ -291,14 +317,25 @@ def _cases_of_records(contract: Contract, base: Mapping[str, Any]) -> Iterator[C
     yield Case("an empty object", b" { } ", None, required)
 
 
-def verdict(contract: Contract, text: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+def verdict(contract: Contract, text: str, *, arrived: dt.datetime = ARRIVED) -> Verdict:
     """Why an event is refused, and, where it is not, what silver must have of it."""
     event = json.loads(text, parse_float=Number, parse_int=Number)
     reasons, kept = _members(contract.fields, event, "")
     time = kept[contract.event_time]
-    if time is not None and time > ARRIVED + contract.ahead_tolerance:
+    if time is not None and time > arrived + contract.ahead_tolerance:
         reasons.append(f"ahead: {contract.event_time} ({event[contract.event_time]})")
     return tuple(dict.fromkeys(reasons)), kept
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """Whether two values are equal, minus zero being another than zero."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(same(found[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(same, found, wanted))
+    if isinstance(wanted, float):
+        return isinstance(found, float) and found == wanted and math.copysign(1, found) == math.copysign(1, wanted)
+    return type(found) is type(wanted) and bool(found == wanted)
 
 
 class Number(Decimal):

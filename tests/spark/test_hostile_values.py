@@ -1,6 +1,5 @@
 """What was sent is what is kept, or is refused for the right reason: every field of every contract, at every depth."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from pyspark.sql import SparkSession
 from jobs.judge import Judge
 from quality.judgement import rule_names, rule_of
 from schemas import Contract, ContractField, load_contract, load_contracts
-from tests.hostile_values import ARRIVED, Case, cases
+from tests.hostile_values import ARRIVED, Case, cases, same
 from tests.spark.conftest import RECORD
 
 EVERY_TYPE = Path(__file__).with_name("every_type.yaml")
@@ -61,14 +60,3 @@ def problems(case: Case, row: dict[str, Any]) -> list[str]:
         for name, value in case.kept.items()
         if not same(row[name], value)
     ]
-
-
-def same(found: Any, wanted: Any) -> bool:
-    """Whether two values are equal, minus zero being another than zero."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(same(found[name], value) for name, value in wanted.items())
-    if isinstance(wanted, list):
-        return len(found) == len(wanted) and all(map(same, found, wanted))
-    if isinstance(wanted, float):
-        return isinstance(found, float) and found == wanted and math.copysign(1, found) == math.copysign(1, wanted)
-    return type(found) is type(wanted) and bool(found == wanted)
