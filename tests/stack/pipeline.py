@@ -160,6 +160,17 @@ class Jobs:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def supervise(self, until: Callable[[], bool], *, what: str, seconds: float) -> None:
+        """Start them again whenever they end, as whoever runs them does, until a condition holds."""
+
+        def holds() -> bool:
+            if not self.is_alive:
+                print(f"the jobs ended:\n{self.log}", flush=True)
+                self.start()
+            return until()
+
+        eventually(holds, what=what, seconds=seconds)
+
     def frozen(self) -> AbstractContextManager[None]:
         """Python and the JVM stand still meanwhile."""
         assert self._process is not None

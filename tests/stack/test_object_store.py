@@ -27,9 +27,11 @@ from tests.stack.order_ledger import (
 )
 from tests.stack.order_traffic import order_messages
 from tests.stack.pipeline import TOPIC, Jobs, Lake, running_broker
+from tests.store_proxy import StoreProxy
 
 RATE = scaled(small=100, full=400)
 KILLS = scaled(small=1, full=6)
+TROUBLE_SECONDS = scaled(small=60, full=600)
 CATCH_UP_SECONDS = scaled(small=20, full=600)
 IN_MEMORY_RECORDS = scaled(small=100_000, full=5_000)
 """A batch of more is written by Spark, which takes minutes for the first; `reconcile` commits by Spark at any scale."""
@@ -57,16 +59,16 @@ for connection, source in (
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of an empty bucket, whose keys and address are in the environment."""
-    with object_store(tmp_path) as variables:
+def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreProxy]:
+    """Stands before a store with an empty bucket, whose keys and own address are in the environment."""
+    with object_store(tmp_path) as variables, StoreProxy(variables["AWS_ENDPOINT_URL"]) as proxy:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        yield f"s3://{BUCKET}"
+        yield proxy
 
 
-def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -> None:
-    lake = Lake(f"{bucket}/lake")
+def test_gold_in_an_object_store_equals_the_truth(proxy: StoreProxy, tmp_path: Path) -> None:
+    lake = Lake(f"s3://{BUCKET}/lake")
     with running_broker(tmp_path) as here, producer(here) as kafka:
         settings = here.model_copy(update={"lake": lake.root})
         jars.ensure(settings.cache, jars.needed(settings))
@@ -82,7 +84,7 @@ def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -
                     jobs.start()
                 lake.wait_for(traffic.ledger.produced, jobs)
                 _stop_while_it_writes(jobs, lake)
-                jobs.start()
+                _go_on_through(proxy, jobs, lake)
                 backlog = order_messages(rate=10 * RATE, start=time.time())
                 traffic.send(backlog, time.time() + CATCH_UP_SECONDS / 10)
                 lake.wait_for(traffic.ledger.produced, jobs)
@@ -111,6 +113,20 @@ def test_gold_in_an_object_store_equals_the_truth(bucket: str, tmp_path: Path) -
         answers = _run(script, variables | {"PYTHONPATH": str(CHECKOUT / "superset")}).split()
         orders = sum(lake.table(SALES, ["orders"])["orders"].to_pylist())
         assert answers == [str(orders), *["PermissionException"] * 5]
+
+
+def _go_on_through(proxy: StoreProxy, jobs: Jobs, lake: Lake) -> None:
+    """Let the jobs ask a store in trouble for a while."""
+    jobs.environment |= {"AWS_ENDPOINT_URL": proxy.url}
+    jobs.start()
+    lake.wait_for_more(jobs)
+    with proxy.in_trouble():
+        end = time.monotonic() + TROUBLE_SECONDS
+        jobs.supervise(lambda: time.monotonic() > end, what="trouble", seconds=2 * TROUBLE_SECONDS)
+    print(f"the store: {proxy.did}")
+    assert all(proxy.did.values())
+    before = lake.intake("input")
+    jobs.supervise(lambda: lake.intake("input") > before, what="they go on", seconds=300)
 
 
 def _stop_while_it_writes(jobs: Jobs, lake: Lake) -> None:
