@@ -63,10 +63,10 @@ class _Writing:
     """Held while one is written."""
     is_over: bool = False
     last: int = -1
-    """The last micro-batch that was written."""
+    """The last micro-batch that was written, or -1."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Query:
     """A running query that hands each micro-batch to a function.
 
@@ -75,7 +75,7 @@ class Query:
 
     stream: StreamingQuery
     watermarks: Mapping[str, Watermark]
-    timed_by_producers: list[str]
+    timed_by_producers: Sequence[str]
     _topics: Topics
     _topic_ids: Mapping[str, str]
     _writing: _Writing
@@ -95,7 +95,7 @@ class Query:
             return
         if anew := [topic for topic, known in self._topic_ids.items() if found.get(topic) != known]:
             raise MadeAnewError(f"{', '.join(anew)} was made anew; the query goes on with it when it starts again.")
-        self.timed_by_producers[:] = timed_by_producers
+        self.timed_by_producers = timed_by_producers
 
     def stop(self) -> None:
         """Let the micro-batch that is being written finish, in every table and in the checkpoint, then end."""
@@ -103,16 +103,17 @@ class Query:
         with self._writing.lock:
             pass
         # Until the checkpoint has it, whoever compares tables knows them without it, and it would run once more.
-        while self.stream.isActive and not self._has_committed(self._writing.last):
+        while self.stream.isActive and self._last_committed() < self._writing.last:
             time.sleep(LOOK_EVERY)
         self.stream.stop()
         if self.lane is not None:
             self.lane.stop()
         self._topics.close()
 
-    def _has_committed(self, batch: int) -> bool:
+    def _last_committed(self) -> int:
+        """The last micro-batch that is in the checkpoint; Spark reports it after that."""
         progress = self.stream.lastProgress
-        return batch < 0 or (progress is not None and progress.batchId >= batch)
+        return -1 if progress is None else progress.batchId
 
 
 @dataclass(frozen=True)
