@@ -10,8 +10,9 @@ from pyspark.sql import SparkSession
 from jobs.judge import Judge
 from quality.judgement import rule_names, rule_of
 from schemas import Contract, ContractField, load_contract, load_contracts
-from tests.hostile_values import ARRIVED, Case, cases, same
+from tests.hostile_values import ARRIVED, Case, cases
 from tests.spark.conftest import RECORD
+from tests.verdict import same
 
 EVERY_TYPE = Path(__file__).with_name("every_type.yaml")
 CONTRACTS = (load_contract(EVERY_TYPE, documented=False), *load_contracts())
