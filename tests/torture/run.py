@@ -103,8 +103,9 @@ class Torture:
                 self.truth.enter(sent.message, sent.arrived)
 
     def _wait_until_fresh(self) -> None:
-        # What came before says nothing of the figures, where nothing was sent meanwhile.
-        came, before = list[tuple[float, int]](), self._world.traffic.taken
+        came: list[tuple[float, int]] = []
+        # Tables that have no more than this say nothing of how fresh figures are.
+        before = self._world.traffic.taken
 
         def is_fresh() -> bool:
             now = time.monotonic()
