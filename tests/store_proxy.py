@@ -2,9 +2,8 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,15 +25,17 @@ class StoreProxy:
 
     Args:
         upstream: URL of the store.
-        seed: draws what goes wrong.
     """
 
-    def __init__(self, upstream: str, seed: int = 0) -> None:
+    def __init__(self, upstream: str) -> None:
         context = get_context("spawn")
-        self._port = context.Queue()
-        self._troubles = Troubles(context.Event(), context.Array("i", len(TROUBLES)), seed)
-        arguments = (urlsplit(upstream).netloc, self._troubles, self._port)
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._is_in_trouble, self._counts, self._port = (
+            context.Event(),
+            context.Array("i", len(TROUBLES)),
+            context.Queue(),
+        )
+        shared = (self._is_in_trouble, self._counts, self._port)
+        self._process = context.Process(target=_serve, args=(urlsplit(upstream).netloc, *shared), daemon=True)
         self.url = ""
         """Where clients find it."""
 
@@ -50,49 +51,31 @@ class StoreProxy:
     @contextmanager
     def in_trouble(self) -> Iterator[None]:
         """Some requests go wrong meanwhile."""
-        self._troubles.are_on.set()
+        self._is_in_trouble.set()
         try:
             yield
         finally:
-            self._troubles.are_on.clear()
+            self._is_in_trouble.clear()
 
     @property
     def did(self) -> dict[str, int]:
         """How often it did each kind of trouble."""
-        return dict(zip(TROUBLES, self._troubles.counts, strict=True))
+        return dict(zip(TROUBLES, self._counts, strict=True))
 
 
-@dataclass
-class Troubles:
-    """What goes wrong, and how often it has; shared by processes."""
+def _serve(upstream: str, is_in_trouble: Any, counts: Any, port: Any) -> None:
+    chance, kinds = random.Random(0), [*TROUBLES, None]
+    shares = [*TROUBLES.values(), 1 - sum(TROUBLES.values())]
 
-    are_on: Any
-    counts: Any
-    seed: int
-
-    def __post_init__(self) -> None:
-        self._chance = random.Random(self.seed)
-
-    def draw(self) -> str | None:
+    def draw() -> str | None:
         """What goes wrong with the next request; None for nothing."""
-        if not self.are_on.is_set():
-            return None
-        dice = self._chance.random()
-        for number, (trouble, share) in enumerate(TROUBLES.items()):
-            dice -= share
-            if dice < 0:
-                with self.counts.get_lock():
-                    self.counts[number] += 1
-                return trouble
-        return None
+        (trouble,) = chance.choices(kinds, shares) if is_in_trouble.is_set() else [None]
+        if trouble is not None:
+            with counts.get_lock():
+                counts[kinds.index(trouble)] += 1
+        return trouble
 
-    def lateness(self) -> float:
-        """How late an answer is, in seconds."""
-        return self._chance.uniform(*LATE_SECONDS)
-
-
-def _serve(upstream: str, troubles: Troubles, port: Any) -> None:
-    server = _Server(("127.0.0.1", 0), partial(_Request, troubles, upstream))
+    server = _Server(("127.0.0.1", 0), partial(_Request, draw, upstream))
     port.put(server.server_port)
     server.serve_forever()
 
@@ -109,8 +92,8 @@ class _Request(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, troubles: Troubles, upstream: str, *connection: object) -> None:
-        self._troubles = troubles
+    def __init__(self, draw: Callable[[], str | None], upstream: str, *connection: object) -> None:
+        self._draw = draw
         self._upstream = HTTPConnection(upstream)
         super().__init__(*connection)  # type: ignore[arg-type]
 
@@ -119,7 +102,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        trouble = self._troubles.draw()
+        trouble = self._draw()
         if trouble == "throttled":
             self._answer(503, {"Content-Type": "application/xml", "Content-Length": str(len(THROTTLED))}, THROTTLED)
             return
@@ -131,7 +114,7 @@ class _Request(BaseHTTPRequestHandler):
             response = self._ask(body)
         content = response.read()
         if trouble == "late":
-            time.sleep(self._troubles.lateness())
+            time.sleep(random.uniform(*LATE_SECONDS))
         elif trouble == "hung":
             time.sleep(HUNG_SECONDS)
         elif trouble == "lost":
