@@ -28,6 +28,8 @@ from stack.start import VARIABLE, packed
 # A unix socket's path has room for 107 bytes, and supervisord appends its pid while it binds.
 _LONGEST_SOCKET_PATH = 95
 _LISTENER = "restarts"
+_RETRIES = 1_000_000
+"""How often what dies at once is started again. The disk may be full for hours; each time it waits a second longer."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def render(settings: Settings, programs: Iterable[Program]) -> str:
         f"eventlistener:{_LISTENER}": {
             "command": shlex.join([sys.executable, "-m", "stack.restarts", str(restarts_file(settings))]),
             "events": "PROCESS_STATE_EXITED,PROCESS_STATE_BACKOFF",
+            "startretries": _RETRIES,
             "stderr_logfile": home / "logs" / f"{_LISTENER}.log",
         },
     }
@@ -216,7 +219,7 @@ def _program(settings: Settings, program: Program) -> dict[str, object]:
         "autostart": "false",
         "autorestart": "true",
         "startsecs": program.start_seconds,
-        "startretries": 20,
+        "startretries": _RETRIES,
         "stopsignal": program.stop_signal,
         "stopwaitsecs": program.stop_seconds,
         "stopasgroup": str(program.stop_group).lower(),

@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,11 @@ def test_each_program_is_restarted_stopped_with_its_children_and_its_log_rotated
     assert section["autorestart"] == "true"
     assert section["killasgroup"] == "true"
     assert section["stdout_logfile_maxbytes"] == "10MB"
+
+
+def test_nothing_is_given_up_however_often_it_dies_at_once(settings: Settings):
+    config = configparser.RawConfigParser()
+    config.read_string(supervision.render(settings, [SLEEPER]))
+    retries = [config.getint(name, "startretries") for name in ("program:sleeper", "eventlistener:restarts")]
+    # supervisord waits a second longer after each.
+    assert all(count**2 / 2 > timedelta(days=3650).total_seconds() for count in retries)
