@@ -24,6 +24,8 @@ QUERIES = ("bronze", "live-marketplace", "live-travel")
 MOST_PARTITIONS = 6
 FEW = 200
 """Records; a micro-batch of more is written by Spark, where that is asked for."""
+AWAY = 600.0
+"""Seconds."""
 COMMITTED_TOGETHER = (
     "gold/marketplace_pulse_by_second",
     "gold/marketplace_sales_by_minute",
@@ -199,6 +201,17 @@ def broker_killed(world: World, chance: random.Random) -> None:
     world.broker.start()
 
 
+def broker_away(world: World, chance: random.Random) -> None:
+    """the broker is away for ten minutes"""
+    with world.at_rest():
+        world.broker.kill()
+        back = time.monotonic() + AWAY
+        world.jobs.supervise(lambda: time.monotonic() > back, what="the broker is away", seconds=2 * AWAY)
+        world.broker.start()
+    before = world.lake.intake("input")
+    world.jobs.supervise(lambda: world.lake.intake("input") > before, what="they go on", seconds=LONGEST)
+
+
 def broker_frozen(world: World, chance: random.Random) -> None:
     """the broker stands still for up to 20 seconds"""
     with world.broker.frozen():
@@ -270,6 +283,6 @@ def hostile_values(topic: str) -> list[bytes]:
 
 FAULTS: tuple[Fault, ...] = (
     *(killed, killed_while_it_starts, killed_between_commits, killed_in_the_spark_writer, restarted, frozen),
-    *(two_drivers, checkpoint_lost, checkpoint_older, broker_killed, broker_frozen, both_killed, expired),
-    *(partitions_added, hostile, aborted, killed_while_maintained, tables_older, topic_made_anew, disk_full),
+    *(two_drivers, checkpoint_lost, checkpoint_older, broker_killed, broker_away, broker_frozen, both_killed),
+    *(expired, partitions_added, hostile, aborted, killed_while_maintained, tables_older, topic_made_anew, disk_full),
 )
