@@ -10,6 +10,7 @@ follows from its events: they are looked up in those files of silver that may ha
 import datetime as dt
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -35,8 +36,12 @@ from jobs.judge import ENVELOPE
 from jobs.judged import refused_rows
 from jobs.settings import Settings
 
-EVERY = 10.0
-"""Seconds between two turns: what is late is in gold within a minute, and a commit more in ten seconds costs little."""
+RESTS_PER_TURN = 9
+"""The lane works for a tenth of the time at most, so that the stream hardly notices it."""
+LONGEST_REST = 30.0
+"""Seconds: what is late is in gold within a minute."""
+RETRY_AFTER = 10.0
+"""Seconds."""
 EVENTS_PER_TURN = 50_000
 BRONZE_FOLLOWS = dt.timedelta(minutes=1)
 """Bronze writes every five seconds, unless it does not run."""
@@ -64,21 +69,29 @@ class LateLane:
         self._turns = [Turns(entity, intake, settings) for entity in entities]
         self._lake = store(settings.lake_url)
         self._stop = threading.Event()
-        self.may_begin = threading.Event()
+        self._may_begin = threading.Event()
         """Whether no micro-batch is half written: what it decided about events must not change until it is whole."""
+        self._has_some = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, as soon as no micro-batch is half written."""
         if micro_batch_since(self._lake, f"_checkpoints/{self._query}") is None:
-            self.may_begin.set()
+            self._may_begin.set()
         self._thread = threading.Thread(target=self._run, name=f"late-{self._query}", daemon=True)
         self._thread.start()
+
+    def notice(self, late: int) -> None:
+        """Take note that a micro-batch is whole, and how many late events it had."""
+        self._may_begin.set()
+        if late:
+            self._has_some.set()
 
     def stop(self) -> None:
         """End, after the turn that is under way."""
         self._stop.set()
-        self.may_begin.set()
+        self._may_begin.set()
+        self._has_some.set()
         if self._thread is not None:
             self._thread.join()
 
@@ -87,16 +100,29 @@ class LateLane:
         return sum(count for turns in self._turns for count in iter(turns.take, 0))
 
     def _run(self) -> None:
-        self.may_begin.wait()
-        while not self._stop.is_set():
-            for turns in self._turns:
-                try:
-                    while not self._stop.is_set() and turns.take():
-                        pass
-                except Exception:
-                    # They are in `late`, and the next turn tries again.
-                    logger.exception("The late events of %s wait: they could not be brought in", turns.topic)
-            self._stop.wait(EVERY)
+        self._may_begin.wait()
+        while True:
+            self._has_some.clear()
+            if self._stop.is_set():
+                break
+            began = time.monotonic()
+            done = [self._take_while_full(turns) for turns in self._turns]
+            if all(done):
+                self._stop.wait(min(RESTS_PER_TURN * (time.monotonic() - began), LONGEST_REST))
+                self._has_some.wait()
+            else:
+                self._stop.wait(RETRY_AFTER)
+
+    def _take_while_full(self, turns: "Turns") -> bool:
+        """Take what is late of an entity; what comes meanwhile waits, unless there is much. Returns whether it did."""
+        try:
+            while not self._stop.is_set() and turns.take() >= EVENTS_PER_TURN:
+                pass
+        except Exception:
+            # They are in `late`, and the next turn tries again.
+            logger.exception("The late events of %s wait: they could not be brought in", turns.topic)
+            return False
+        return True
 
 
 class Turns:

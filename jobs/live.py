@@ -114,7 +114,7 @@ class LiveWriter:
             for one in taken:
                 self._entities[one.contract.topic].remember(one)
             first = first_offsets(parts.values())
-        self._lane.may_begin.set()
+        self._lane.notice(sum(one.sifted.late for one in taken))
         return first
 
     def _write(self, taken: Taken, parts: dict[str, Rows], *, together: bool = False) -> Taken:

@@ -30,7 +30,7 @@ from jobs.engine.races import beside_others
 from jobs.marts.mart import Mart
 
 CLOSED_AT_LEAST = 1_000
-"""Closed rows stay with the open ones until they are this many, or as many as those: else each batch adds a file."""
+"""Closed rows stay with the open ones until they are this many: else each batch adds a file."""
 
 
 Part: TypeAlias = tuple[pa.Table, Batch]
@@ -139,7 +139,7 @@ class MartWriter:
         is_open = pc.greater(rows[self.mart.window], pa.scalar(closed_until, pa.timestamp("us", "UTC")))
         open_rows = rows.filter(is_open)
         closed = rows.num_rows - open_rows.num_rows
-        if closed < max(CLOSED_AT_LEAST, open_rows.num_rows):
+        if closed < CLOSED_AT_LEAST:
             return rows, rows.schema.empty_table()
         return open_rows, rows.filter(pc.invert(is_open)).sort_by(self.mart.window)
 

@@ -64,7 +64,9 @@ def order(event: Event, name: str, *, ago: dt.timedelta = dt.timedelta()) -> dic
 
 def run_until_the_end(spark: SparkSession, settings: Settings, *contracts: Contract) -> Query:
     """``live`` over what Kafka has, without the late lane."""
-    query = start_live(spark, settings, *contracts)
+    with pytest.MonkeyPatch.context() as resting:
+        resting.setattr(LateLane, "start", lambda _: None)
+        query = start_live(spark, settings, *contracts)
     assert query.stream.awaitTermination(120)
     query.stop()
     return query
@@ -94,7 +96,6 @@ def ids(table: Table, settings: Settings) -> list[str]:
 def test_late_events_follow_and_count_once(
     spark: SparkSession, shop: Settings, orders: Contract, event: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.late.EVERY", 3600)
     late = [order(event, f"late-{name}", ago=ago) for name, ago in AGO.items()]
     send(orders, shop, order(event, "punctual"), *late, *late)
     query = run_until_the_end(spark, shop, orders)
@@ -166,14 +167,12 @@ def test_a_topic_without_a_mart_has_a_snapshot_that_follows(
 
 
 def test_late_events_are_taken_beside_the_stream(
-    spark: SparkSession, shop: Settings, orders: Contract, event: Event, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, shop: Settings, orders: Contract, event: Event
 ) -> None:
     """The lane's own thread, which begins when no micro-batch is half written."""
-    monkeypatch.setattr("jobs.late.EVERY", 0.1)
     send(orders, shop, order(event, "beside", ago=AGO["days"]))
     query = start_live(spark, shop, orders)
     assert query.stream.awaitTermination(120)
-    lane_of(query).may_begin.wait(60)
 
     deadline = dt.datetime.now() + dt.timedelta(seconds=60)
     while "beside" not in ids(silver_table(orders), shop) or rows_of(late_table(orders), shop):
