@@ -98,7 +98,7 @@ def added(table: Path, log: Path, time: str) -> dict[int, Floats]:
         paths = [table / unquote(action["add"]["path"]) for action in actions if "add" in action]
         for action in actions:
             if written := action.get("txn"):
-                times = [_epoch(pq.read_table(path, columns=[time], partitioning=None)[time]) for path in paths]
+                times = [epoch(pq.read_table(path, columns=[time], partitioning=None)[time]) for path in paths]
                 found[int(written["version"])] = np.concatenate(times) if times else np.empty(0)
     return found
 
@@ -119,7 +119,8 @@ def waits(added: Mapping[int, Floats], visible: Mapping[int, float], *, start: f
     return np.concatenate(waited)
 
 
-def _epoch(times: pa.ChunkedArray) -> Floats:
+def epoch(times: pa.ChunkedArray) -> Floats:
+    """Moments in seconds since 1970."""
     microseconds: Floats = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6
     return microseconds
 

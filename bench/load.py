@@ -2,11 +2,12 @@
 
 Runs in an environment of its own (see ``bench.environment``), so it imports nothing of the project::
 
-    python load.py BOOTSTRAP SOURCE RATE SECONDS LOG
+    python load.py BOOTSTRAP SOURCE RATE SECONDS LOG LATE
 
 ``SOURCE`` is a topic, which gets placed orders, or a file of ``bench.tape``, whose events are sent again and again.
 ``LOG`` gets one line per tick, ``<event time in epoch ms> <events>``: every event of a tick has this event
-time. The last line of standard output is a JSON object with the events sent and the CPU seconds taken.
+time, but for the share ``LATE`` of them, which happened minutes to months before. The last line of standard output is a
+JSON object with the events sent and the CPU seconds taken.
 """
 
 import json
@@ -22,6 +23,8 @@ from pathlib import Path
 from confluent_kafka import Producer  # type: ignore[import-not-found]
 
 TICK = 0.01
+LATENESS = (15 * 60_000, 3 * 86_400_000, 60 * 86_400_000)
+"""By how much late events are, milliseconds: 15 minutes, 3 days, 60 days."""
 TEMPLATES = 20_000
 CATEGORIES = [
     *("Electronics", "Books", "Fashion", "Home", "Garden", "Sports"),
@@ -90,19 +93,26 @@ def replayed(tape: Path) -> Iterator[tuple[str, bytes, bytes]]:
     return cycle([(topic.decode(), key, rest) for topic, key, rest in lines])
 
 
-def produce(producer: Producer, source: str, rate: float, seconds: float, log_path: str) -> int:
+def head(milliseconds: int) -> bytes:
+    """How the event of a moment begins."""
+    return b'{"event_time":"%b","event_id":"event-' % timestamp(milliseconds)
+
+
+def produce(producer: Producer, source: str, rate: float, seconds: float, log_path: str, late: float) -> int:
     """Send events until the time is over; returns how many."""
+    every = round(1 / late) if late else sys.maxsize
     tape = Path(source)
     events = replayed(tape) if tape.is_file() else orders(source)
     sent, started = 0, time.monotonic()
     with open(log_path, "w") as log:  # noqa: PTH123
         while (elapsed := time.monotonic() - started) < seconds:
             milliseconds = time.time_ns() // 1_000_000
-            head = b'{"event_time":"%b","event_id":"event-' % timestamp(milliseconds)
+            on_time, *lates = map(head, (milliseconds, *(milliseconds - by for by in LATENESS)))
             due = int(elapsed * rate)
             for number in range(sent, due):
                 topic, key, rest = next(events)
-                producer.produce(topic, b'%b%010d",%b' % (head, number, rest), key)
+                begin = on_time if (number + 1) % every else lates[number // every % len(lates)]
+                producer.produce(topic, b'%b%010d",%b' % (begin, number, rest), key)
             if due > sent:
                 log.write(f"{milliseconds} {due - sent}\n")
             sent = due
@@ -111,7 +121,7 @@ def produce(producer: Producer, source: str, rate: float, seconds: float, log_pa
     return sent
 
 
-def main(bootstrap: str, source: str, rate: str, seconds: str, log_path: str) -> None:
+def main(bootstrap: str, source: str, rate: str, seconds: str, log_path: str, late: str) -> None:
     """Produce, and print what it took."""
     failed = 0
 
@@ -132,7 +142,7 @@ def main(bootstrap: str, source: str, rate: str, seconds: str, log_path: str) ->
             "on_delivery": delivered,
         }
     )
-    sent = produce(producer, source, float(rate), float(seconds), log_path)
+    sent = produce(producer, source, float(rate), float(seconds), log_path, float(late))
     failed += producer.flush(60)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({"sent": sent, "failed": failed, "cpu_seconds": used.ru_utime + used.ru_stime}))

@@ -15,6 +15,7 @@ Result = Mapping[str, Any]
 SCREEN = "screen.json"
 USERS = "users.json"
 JUDGING = "judging.json"
+LATE = "late.json"
 SOAK = "soak.json"
 TOGETHER = "together"
 """How the names of the results of ``bench.together`` begin."""
@@ -43,6 +44,12 @@ after the other on the same machine, under the same load, each with a broker and
 and with none (`bench/unjudged.py`).
 
 {judging}
+## Late events
+
+`python -m bench.late` runs Sluice in pairs under the same load: with every event on time, and with some that happened
+15 minutes, 3 days or 60 days before, a third of each. Seconds count from the arrival in Kafka until gold has the event.
+
+{late}
 ## All marts together
 
 `python -m bench.together` plays events of all topics as the simulation makes them, and asks how long each mart takes
@@ -96,7 +103,7 @@ def write(results: Path, directory: Path) -> Path:
     """Write ``benchmarks.md`` and its plot into a directory, from a directory of results; returns the page's path."""
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
     together = [json.loads(path.read_text()) for path in sorted(results.glob(f"{TOGETHER}.*.json"))]
-    named = {name.removesuffix(".json"): _read(results / name) for name in (SCREEN, USERS, JUDGING, SOAK)}
+    named = {name.removesuffix(".json"): _read(results / name) for name in (SCREEN, USERS, JUDGING, LATE, SOAK)}
     return write_page(runs, directory, together=together, **named)
 
 
@@ -111,6 +118,7 @@ def write_page(
     screen: Result | None = None,
     users: Result | None = None,
     judging: Result | None = None,
+    late: Result | None = None,
     soak: Result | None = None,
     together: Sequence[Result] = (),
 ) -> Path:
@@ -119,6 +127,7 @@ def write_page(
         "screen": _screen(screen),
         "users": _users(users),
         "judging": _judging(judging),
+        "late": _late(late),
         "soak": _soak(soak),
         "together": _together(together),
     }
@@ -198,6 +207,21 @@ def _judging(result: Result | None) -> str:
     ]
     more = statistics.median(judged / without - 1 for without, judged in pairs)
     told = f"{result['rate']:,} events/s, {result['minutes']:g} minutes per run after the warm-up; median: {more:+.0%}."
+    return "\n".join([*rows, "", f"Measured on {result['measured_at'][:10]}; {told}"]) + "\n"
+
+
+def _late(result: Result | None) -> str:
+    if result is None:
+        return "Not measured yet.\n"
+    names = ["CPU-s per 1,000 events", "on time: p50", "p99", "late: p50", "p99", "max"]
+    rows = [_row("late", names), _row("---", ["---:"] * len(names))]
+    for run in result["runs"]:
+        on_time, late = run["events_on_time"], run.get("late_events")
+        cells = [f"{run['cpu_seconds_per_1000_events']:.3f}", *(_seconds(on_time[name]) for name in ("p50", "p99"))]
+        rows.append(
+            _row(f"{run['late']:.0%}", cells + [_seconds(late[n]) if late else "" for n in ("p50", "p99", "max")])
+        )
+    told = f"{result['rate']:,} events/s, {result['minutes']:g} minutes per run after the warm-up; 0 lost or doubled."
     return "\n".join([*rows, "", f"Measured on {result['measured_at'][:10]}; {told}"]) + "\n"
 
 

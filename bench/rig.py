@@ -29,6 +29,7 @@ def play(
     log: Path,
     settings: Settings,
     pipeline: subprocess.Popen[bytes],
+    late: float = 0,
 ) -> dict[str, float]:
     """Play a load while a pipeline runs; see ``bench.load`` for the arguments and what it returns.
 
@@ -36,7 +37,7 @@ def play(
         BenchError: the pipeline or the generator ended.
     """
     script = Path(__file__).with_name("load.py")
-    options = [settings.bootstrap_servers, str(source), str(rate), str(seconds), str(log)]
+    options = [settings.bootstrap_servers, str(source), str(rate), str(seconds), str(log), str(late)]
     command = [str(python), str(script), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
