@@ -32,7 +32,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="Minutes that count, per run.")] = 2,
     rate: Annotated[int, typer.Option(help="Events per second.")] = 10_000,
     late: Annotated[float, typer.Option(help="Share of events that are late.")] = 0.01,
-    warmup: Annotated[float, typer.Option(help="Seconds of load before those that count.")] = 90,
+    warmup: Annotated[float, typer.Option(help="Seconds of load before those that count.")] = 180,
 ) -> None:
     """Measure both, with none late and with some, and write the report."""
     runs: list[Result] = []
