@@ -38,10 +38,8 @@ from jobs.settings import Settings
 
 RESTS_PER_TURN = 9
 """The lane works for a tenth of the time at most, so that the stream hardly notices it."""
-LONGEST_REST = 30.0
-"""Seconds: what is late is in gold within a minute."""
-RETRY_AFTER = 10.0
-"""Seconds."""
+LONGEST_REST = 20.0
+"""Seconds, once after a turn and once until somebody says that there is more: what is late is in gold in a minute."""
 EVENTS_PER_TURN = 50_000
 BRONZE_FOLLOWS = dt.timedelta(minutes=1)
 """Bronze writes every five seconds, unless it does not run."""
@@ -59,15 +57,14 @@ class LateLane:
 
     Args:
         query: the query's name.
-        entities: those that it writes.
-        intake: counts them.
-        settings: where the lake is.
+        turns: of each entity that it writes.
+        lake: root of the lake.
     """
 
-    def __init__(self, query: str, entities: Sequence[Entity], intake: IntakeWriter, settings: Settings) -> None:
+    def __init__(self, query: str, turns: Sequence["Turns"], lake: str) -> None:
         self._query = query
-        self._turns = [Turns(entity, intake, settings) for entity in entities]
-        self._lake = store(settings.lake_url)
+        self._turns = turns
+        self._lake = store(lake)
         self._stop = threading.Event()
         self._may_begin = threading.Event()
         """Whether no micro-batch is half written: what it decided about events must not change until it is whole."""
@@ -107,11 +104,10 @@ class LateLane:
                 break
             began = time.monotonic()
             done = [self._take_while_full(turns) for turns in self._turns]
-            if all(done):
-                self._stop.wait(min(RESTS_PER_TURN * (time.monotonic() - began), LONGEST_REST))
-                self._has_some.wait()
-            else:
-                self._stop.wait(RETRY_AFTER)
+            rest = RESTS_PER_TURN * (time.monotonic() - began)
+            self._stop.wait(min(rest, LONGEST_REST) if all(done) else LONGEST_REST)
+            # An interrupted turn takes no more than it had begun with, so there may be some without a notice.
+            self._has_some.wait(LONGEST_REST)
 
     def _take_while_full(self, turns: "Turns") -> bool:
         """Take what is late of an entity; what comes meanwhile waits, unless there is much. Returns whether it did."""

@@ -23,7 +23,7 @@ from jobs.engine.resume import Written
 from jobs.engine.weight import IN_MEMORY_BYTES, Weight
 from jobs.entity import Entity, Taken, Write, query_name, silver_table
 from jobs.intake import INTAKE_BY_MINUTE, FirstArrivals, IntakeWriter
-from jobs.late import LateLane
+from jobs.late import LateLane, Turns
 from jobs.settings import Settings
 
 # A batch costs some tenths of a second however few events it has: a busy stream goes on at once, a quiet one waits for
@@ -55,7 +55,8 @@ def live(
     """
     own = definitions.of_domain(domain)
     entities = [Entity(session, contract, own.rules[contract.topic], settings) for contract in own.contracts]
-    lane = LateLane(query_name(domain), entities, intake, settings)
+    turns = [Turns(entity, intake, settings) for entity in entities]
+    lane = LateLane(query_name(domain), turns, settings.lake_url)
     write = LiveWriter(session, query_name(domain), entities, settings, intake, lane)
     longest = min(contract.freshness for contract in own.contracts) / WAITS_PER_FRESHNESS
     most = settings.max_offsets_per_trigger

@@ -11,6 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from jobs.engine.commit import Appender
 from jobs.engine.query import Query
 from jobs.engine.table import Table
 from jobs.engine.upsert import MartWriter, merge
@@ -23,7 +24,7 @@ from jobs.settings import Settings
 from schemas import Contract, load_contracts
 from stack.produce import producer
 from tests.spark.conftest import Event, start_live
-from tests.stack.pipeline import running_broker
+from tests.stack.pipeline import eventually, running_broker
 
 AGO = {"minutes": dt.timedelta(minutes=15), "days": dt.timedelta(days=3), "months": dt.timedelta(days=60)}
 
@@ -72,6 +73,10 @@ def run_until_the_end(spark: SparkSession, settings: Settings, *contracts: Contr
     return query
 
 
+def no_space(*_: object) -> None:
+    raise OSError("no space left on device")
+
+
 def lane_of(query: Query) -> LateLane:
     assert isinstance(query.lane, LateLane)
     return query.lane
@@ -103,11 +108,8 @@ def test_late_events_follow_and_count_once(
     before = ids(silver_table(orders), shop)
 
     # The driver dies when silver has them, and some marts.
-    def upsert(*_: object) -> None:
-        raise OSError("no space left on device")
-
     with monkeypatch.context() as broken:
-        broken.setattr(MartWriter, "upsert", upsert)
+        broken.setattr(MartWriter, "upsert", no_space)
         with pytest.raises(OSError, match="no space"):
             lane_of(query).take()
     # More comes before the next driver goes on.
@@ -166,6 +168,27 @@ def test_a_topic_without_a_mart_has_a_snapshot_that_follows(
     assert len(ids(silver_table(vendors), shop)) == 3
 
 
+def test_what_came_after_an_interrupted_turn_follows_by_itself(
+    spark: SparkSession, shop: Settings, orders: Contract, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the turn takes no more than was written down, and nothing late comes any more."""
+    monkeypatch.setattr("jobs.late.LONGEST_REST", 0.1)
+    send(orders, shop, order(event, "interrupted", ago=AGO["days"]))
+    query = run_until_the_end(spark, shop, orders)
+    with monkeypatch.context() as broken:
+        broken.setattr(Appender, "append", no_space)
+        with pytest.raises(OSError, match="no space"):
+            lane_of(query).take()
+    send(orders, shop, order(event, "after", ago=AGO["months"]))
+    run_until_the_end(spark, shop, orders)
+
+    query = start_live(spark, shop, orders)
+
+    eventually(lambda: not rows_of(late_table(orders), shop), what="nothing is late", seconds=60)
+    query.stop()
+    assert {"interrupted", "after"} <= set(ids(silver_table(orders), shop))
+
+
 def test_late_events_are_taken_beside_the_stream(
     spark: SparkSession, shop: Settings, orders: Contract, event: Event
 ) -> None:
@@ -174,9 +197,10 @@ def test_late_events_are_taken_beside_the_stream(
     query = start_live(spark, shop, orders)
     assert query.stream.awaitTermination(120)
 
-    deadline = dt.datetime.now() + dt.timedelta(seconds=60)
-    while "beside" not in ids(silver_table(orders), shop) or rows_of(late_table(orders), shop):
-        assert dt.datetime.now() < deadline
+    def is_taken() -> bool:
+        return "beside" in ids(silver_table(orders), shop) and not rows_of(late_table(orders), shop)
+
+    eventually(is_taken, what="it is taken", seconds=60)
     query.stop()
 
     assert (now() - AGO["days"]).replace(second=0, microsecond=0) in orders_by_time(shop)
