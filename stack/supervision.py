@@ -81,9 +81,11 @@ def apply(settings: Settings, programs: Iterable[Program]) -> None:
 
 
 def start(settings: Settings, *names: str) -> None:
-    """Start those of the programs that do not run, without waiting."""
+    """Start those of the programs that do not run, and those that wait for their next try; returns at once."""
     supervisor = _supervisor(settings)
     for name in names:
+        if _find(settings, name).state == "BACKOFF":
+            supervisor.stopProcess(name)
         try:
             supervisor.startProcess(name, False)
         except Fault as fault:

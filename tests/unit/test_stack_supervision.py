@@ -19,7 +19,8 @@ from stack.exceptions import StackError
 from stack.programs import Program
 
 SLEEPER = Program(name="sleeper", command=["sleep", "1000"], priority=10)
-BROKEN = Program(name="broken", command=["sh", "-c", "echo 'the disk is made of cheese'; exit 3"], priority=20)
+DIES = "echo 'the disk is made of cheese'; sleep 0.5; exit 3"
+BROKEN = Program(name="broken", command=["sh", "-c", DIES], priority=20)
 
 
 @pytest.fixture
@@ -143,6 +144,18 @@ def test_each_program_is_restarted_stopped_with_its_children_and_its_log_rotated
     assert section["autorestart"] == "true"
     assert section["killasgroup"] == "true"
     assert section["stdout_logfile_maxbytes"] == "10MB"
+
+
+def test_what_waits_for_its_next_try_is_started_at_once(settings: Settings):
+    """Whoever has made room on the disk does not wait for what died while there was none."""
+    supervision.apply(settings, [BROKEN])
+    supervision.start(settings, "broken")
+    assert eventually(lambda: process(settings, "broken").restarts == 3)
+    assert eventually(lambda: process(settings, "broken").state == "BACKOFF")
+
+    supervision.start(settings, "broken")
+
+    assert process(settings, "broken").state == "STARTING"
 
 
 def test_nothing_is_given_up_however_often_it_dies_at_once(settings: Settings):
