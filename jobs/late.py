@@ -37,7 +37,7 @@ from jobs.judged import refused_rows
 from jobs.settings import Settings
 
 RESTS_PER_TURN = 9
-"""The lane works for a tenth of the time at most, so that the stream hardly notices it."""
+"""The lane rests so much longer than it worked, so that the stream hardly notices it."""
 LONGEST_REST = 20.0
 """Seconds, once after a turn and once until somebody says that there is more: what is late is in gold in a minute."""
 EVENTS_PER_TURN = 50_000
