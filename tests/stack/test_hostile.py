@@ -31,8 +31,8 @@ CASES = scaled(small=270, full=10_000)
 """At most so many of each contract in a round."""
 PACE = 1_000
 """Records per second: micro-batches have much the same size, so that how long one takes says something."""
-WARM = scaled(small=0, full=100_000)
-"""Records after which that is looked at."""
+WARM = 100_000
+"""Records after which that is looked at: a JVM is slow at first."""
 KEY = "hostile-00000000"
 KEYS = (b"", b"k", b"\xff\xfe", b"\0" * 1000)
 HEADERS: tuple[Headers, ...] = (
@@ -205,5 +205,6 @@ def test_every_record_is_kept_as_it_was_sent_or_refused_with_its_reason(tmp_path
                 seconds |= {(query, batch): took for batch, took in _seconds(lake, query).items()}
         assert jobs.stop() == 0, jobs.log
         assert [problem for stream in streams for problem in stream.miscounted(lake)] == []
-    took = sorted(seconds.values())
-    print(f"{sent:,} records; a micro-batch took {median(took):.1f} s, at most {took[-1]:.1f} s")
+    if seconds:
+        took = sorted(seconds.values())
+        print(f"{sent:,} records; a micro-batch took {median(took):.1f} s, at most {took[-1]:.1f} s")
