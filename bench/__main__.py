@@ -9,12 +9,11 @@ import psutil
 import typer
 
 from bench import machine, report
+from bench.publish import DOCS, RESULTS
 from bench.run import COMMANDS, Pipeline, Plan, Result, run
-from jobs.settings import CHECKOUT, settings
+from jobs.settings import settings
 
-RESULTS = CHECKOUT / "bench" / "results"
 BUSY_CORES = 0.2
-DOCS = CHECKOUT / "docs"
 
 
 def main(

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,7 +17,13 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from bench.freshness import Commits, Floats
+from jobs.late import application
 
+Batch: TypeAlias = tuple[str, int]
+"""Of which query or late lane, and its number."""
+
+ARRIVED = "timestamp"
+"""When Kafka got an event, by silver: demo traffic sends some long after they happened."""
 KEEP_EVERY = 30.0
 """Seconds; far less than a table's log remembers."""
 
@@ -80,30 +87,44 @@ def history(table: Path, log: Path, measure: str) -> Commits:
     return Commits(np.array(times, dtype=np.float64), np.array(totals, dtype=np.int64))
 
 
-def batches(log: Path) -> dict[int, float]:
+def batches(log: Path) -> dict[Batch, float]:
     """When each micro-batch became visible in a table (epoch seconds), by what ``keep`` has kept of its log."""
-    visible = {}
-    for commit in sorted(log.glob("*.json")):
-        for action in map(json.loads, commit.read_text().splitlines()):
-            if written := action.get("txn"):
-                visible[int(written["version"])] = commit.stat().st_mtime
-    return visible
+    return {batch: commit.stat().st_mtime for commit, actions in _commits(log) for batch in _batches(actions)}
 
 
-def added(table: Path, log: Path, time: str) -> dict[int, Floats]:
-    """The event times (epoch seconds) that each micro-batch appended to a table, from the files of its commits."""
-    found: dict[int, Floats] = {}
-    for commit in sorted(log.glob("*.json")):
-        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+def added(table: Path, log: Path, time: str, *, late: bool = False) -> dict[Batch, Floats]:
+    """The times of a column (epoch seconds) that each micro-batch appended to a table, from the files of its commits.
+
+    Args:
+        table: its folder.
+        log: what ``keep`` has kept of its log.
+        time: the column.
+        late: of the turns of the late lane, in place of the stream's micro-batches.
+    """
+    found: dict[Batch, Floats] = {}
+    for _, actions in _commits(log):
         paths = [table / unquote(action["add"]["path"]) for action in actions if "add" in action]
-        for action in actions:
-            if written := action.get("txn"):
-                times = [epoch(pq.read_table(path, columns=[time], partitioning=None)[time]) for path in paths]
-                found[int(written["version"])] = np.concatenate(times) if times else np.empty(0)
+        for batch in _batches(actions):
+            if batch[0].startswith(application("")) is not late:
+                continue
+            times = [_epoch(pq.read_table(path, columns=[time], partitioning=None)[time]) for path in paths]
+            found[batch] = np.concatenate(times) if times else np.empty(0)
     return found
 
 
-def waits(added: Mapping[int, Floats], visible: Mapping[int, float], *, start: float, end: float) -> Floats:
+def _commits(log: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    """Each file of a log, and its actions."""
+    for commit in sorted(log.glob("*.json")):
+        yield commit, [json.loads(line) for line in commit.read_text().splitlines()]
+
+
+def _batches(actions: Sequence[Mapping[str, Any]]) -> list[Batch]:
+    """The micro-batches of a commit."""
+    written = [action["txn"] for action in actions if "txn" in action]
+    return [(txn["appId"].rpartition("/")[0], int(txn["version"])) for txn in written]
+
+
+def waits(added: Mapping[Batch, Floats], visible: Mapping[Batch, float], *, start: float, end: float) -> Floats:
     """How long events took until a mart had their batch, seconds.
 
     Args:
@@ -119,8 +140,7 @@ def waits(added: Mapping[int, Floats], visible: Mapping[int, float], *, start: f
     return np.concatenate(waited)
 
 
-def epoch(times: pa.ChunkedArray) -> Floats:
-    """Moments in seconds since 1970."""
+def _epoch(times: pa.ChunkedArray) -> Floats:
     microseconds: Floats = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6
     return microseconds
 

@@ -1,14 +1,12 @@
 """``python -m bench.judging``: what judging costs, in pairs of runs with all rules and with none."""
 
-import datetime as dt
-import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from bench import machine, report
-from bench.__main__ import DOCS, RESULTS
+from bench import report
+from bench.publish import publish
 from bench.run import Pipeline, Plan, run
 from jobs.settings import settings
 
@@ -30,16 +28,7 @@ def main(
                 sys.exit(f"error: {pipeline}: {result.get('error', 'not every event is in gold')}")
             seconds[pipeline].append(result["usage"]["cpu_seconds_per_1000_events"])
             print(f"{pipeline}: {seconds[pipeline][-1]:.3f} CPU-s per 1,000 events", flush=True)
-    found: dict[str, Any] = {
-        "rate": rate,
-        "minutes": minutes,
-        "cpu_seconds_per_1000_events": seconds,
-        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
-    }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / report.JUDGING).write_text(json.dumps(found) + "\n")
-    print(report.write(RESULTS, DOCS))
+    publish(report.JUDGING, {"rate": rate, "minutes": minutes, "cpu_seconds_per_1000_events": seconds})
 
 
 if __name__ == "__main__":

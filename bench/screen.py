@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import machine, report
-from bench.__main__ import DOCS, RESULTS
+from bench import report
 from bench.browser import Dashboard, dashboard, is_installed
+from bench.publish import publish
 from bench.users import log_in, looking
 from jobs.settings import Settings, settings
 from stack import credentials, supervision
@@ -75,8 +75,6 @@ def measure(settings: Settings, *, browsers: int, repetitions: int, others: int)
         "event_to_screen": events,
         **beside,
         "demo_rate": settings.demo_rate,
-        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
     }
 
 
@@ -102,9 +100,7 @@ def main(
     if not supervision.is_running(ours):
         sys.exit("error: the system does not run; run `make up`, and give it some minutes to warm up")
     result = measure(ours, browsers=browsers, repetitions=repetitions, others=others)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / report.SCREEN).write_text(json.dumps(result) + "\n")
-    print(report.write(RESULTS, DOCS))
+    publish(report.SCREEN, result)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 grow is noted: memory, files and log of each table, checkpoints, and the time that a micro-batch takes.
 """
 
-import datetime as dt
 import json
 import shutil
 import statistics
@@ -18,9 +17,9 @@ from typing import Annotated, Any
 import typer
 from deltalake import DeltaTable
 
-from bench import environment, machine, report, topics
-from bench.__main__ import DOCS, RESULTS
+from bench import environment, report, topics
 from bench.freshness import read_production
+from bench.publish import publish
 from bench.rig import environment_of, fresh, play, running
 from bench.run import COMMANDS
 from bench.usage import Usage
@@ -37,10 +36,7 @@ def main(
     every: Annotated[float, typer.Option(help="Minutes between two samples.")] = 5,
 ) -> None:
     """Run under load for hours, note what could grow, and write the report."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    found = soak(rate, minutes, every, settings()) | {"machine": machine.describe()}
-    (RESULTS / report.SOAK).write_text(json.dumps(found, indent=1) + "\n")
-    print(report.write(RESULTS, DOCS))
+    publish(report.SOAK, soak(rate, minutes, every, settings()))
 
 
 def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
@@ -78,7 +74,6 @@ def soak(rate: int, minutes: float, every: float, at: Settings) -> Sample:
     return {
         "rate": rate,
         "minutes": minutes,
-        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "produced": produced,
         "in_silver": found,
         "samples": samples,

@@ -1,7 +1,5 @@
 """``python -m bench.together``: how fresh every mart is while events of all topics come, and what a mart costs."""
 
-import datetime as dt
-import json
 import sys
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -12,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import commits, environment, machine, report, topics
-from bench.__main__ import DOCS, RESULTS
+from bench import commits, environment, report, topics
 from bench.freshness import quantiles, read_production
 from bench.one_mart import FIRST
+from bench.publish import publish
 from bench.rig import fresh, play
 from bench.run import COMMANDS
 from bench.usage import Usage
@@ -52,19 +50,15 @@ def main(
     only: Annotated[str | None, typer.Option(help="Names of the runs wanted, comma-separated; default: all.")] = None,
 ) -> None:
     """Measure the freshness of every mart under a load of all topics, and write the report."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     names = [plan.name for plan in PLANS]
     wanted = only.split(",") if only else names
     if unknown := set(wanted) - set(names):
         raise typer.BadParameter(f"there is no run {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     for plan in [plan for plan in PLANS if plan.name in wanted]:
-        found = measure(plan, minutes, warmup, settings()) | {"machine": machine.describe()}
-        (RESULTS / f"{report.TOGETHER}.{plan.name.replace(' ', '_')}.json").write_text(
-            json.dumps(found, indent=1) + "\n"
-        )
+        found = measure(plan, minutes, warmup, settings())
+        publish(f"{report.TOGETHER}.{plan.name.replace(' ', '_')}.json", found)
         worst = max(found["marts"].values(), key=lambda mart: mart["p99"] or float("inf"))
         print(f"{plan.name}, {plan.rate}/s: slowest mart {worst}; {found['usage']}", flush=True)
-    print(report.write(RESULTS, DOCS))
 
 
 def measure(plan: Plan, minutes: float, warmup: float, at: Settings) -> Result:
@@ -93,7 +87,6 @@ def measure(plan: Plan, minutes: float, warmup: float, at: Settings) -> Result:
         "plan": plan.name,
         "rate": plan.rate,
         "minutes": minutes,
-        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "produced": production.total,
         "in_silver": found,
         "load": {"cores": round(load["cpu_seconds"] / seconds, 3), "failed": load["failed"]},

@@ -28,9 +28,9 @@ import typer
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
-from bench import commits, machine, report
-from bench.__main__ import DOCS, RESULTS
+from bench import commits, report
 from bench.freshness import Floats
+from bench.publish import publish
 from jobs.entity import silver_table
 from jobs.marts import MARTS
 from jobs.settings import Settings, settings
@@ -43,8 +43,6 @@ BUSY = "marketplace.clickstream"
 """A topic that always has new events."""
 MART = "marketplace_funnel_by_minute"
 """A mart that counts them."""
-ARRIVED = "timestamp"
-"""When Kafka got an event: demo traffic sends some long after they happened."""
 REFRESH = 2.0
 """Seconds between two refreshes of the live dashboards."""
 LOGIN_EVERY = 3.1
@@ -164,7 +162,7 @@ def freshness(settings: Settings, spans: Mapping[str, tuple[float, float]], logs
         ValueError: there were no events in a span.
     """
     silver, mart = _watched(settings)
-    added = commits.added(silver, logs / silver.name, ARRIVED)
+    added = commits.added(silver, logs / silver.name, commits.ARRIVED)
     visible = commits.batches(logs / mart.name)
     waits = {name: commits.waits(added, visible, start=start, end=end) for name, (start, end) in spans.items()}
     if empty := [name for name, found in waits.items() if not len(found)]:
@@ -216,8 +214,6 @@ def measure(settings: Settings, *, users: int, people: int, minutes: float) -> d
         "first_errors": errors[:3],
         "freshness": fresh,
         "demo_rate": settings.demo_rate,
-        "measured_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
     }
 
 
@@ -254,10 +250,8 @@ def main(
     if not supervision.is_running(ours):
         sys.exit("error: the system does not run; run `make up`, and give it some minutes to warm up")
     result = measure(ours, users=users, people=users, minutes=minutes)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / report.USERS).write_text(json.dumps(result) + "\n")
-    print(json.dumps({key: value for key, value in result.items() if key != "machine"}, indent=1))
-    report.write(RESULTS, DOCS)
+    print(json.dumps(result, indent=1))
+    publish(report.USERS, result)
 
 
 if __name__ == "__main__":

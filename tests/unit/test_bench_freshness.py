@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from bench import report
 from bench.__main__ import dump
-from bench.commits import history, keep, keeping, total
+from bench.commits import added, batches, history, keep, keeping, total, waits
 from bench.freshness import Commits, Production, latencies, quantiles, quantiles_by_period, read_production
 
 
@@ -100,6 +100,20 @@ def test_history_needs_the_whole_log(tmp_path):
         history(table, tmp_path / "log", "orders")
 
 
+def test_a_turn_of_the_late_lane_is_no_micro_batch_of_its_number(tmp_path):
+    table, log = tmp_path / "silver", tmp_path / "log"
+    for query, second in (("query", 10), ("late-shop.orders", 20)):
+        rows = pa.table({"timestamp": pa.array([second * 1_000_000], pa.timestamp("us", "UTC"))})
+        written = CommitProperties(app_transactions=[Transaction(f"{query}/silver", 0)])
+        write_deltalake(str(table), rows, mode="append", commit_properties=written)
+    keep(table, log)
+    assert set(batches(log)) == {("query", 0), ("late-shop.orders", 0)}
+    visible = {("query", 0): 11.0, ("late-shop.orders", 0): 24.0}
+    on_time, late = (added(table, log, "timestamp", late=late) for late in (False, True))
+    assert waits(on_time, visible, start=0, end=100).tolist() == [1]
+    assert waits(late, visible, start=0, end=100).tolist() == [4]
+
+
 def result(pipeline, rate, p50, **more):
     freshness = {"p50": p50, "p95": p50 + 1, "p99": p50 + 2, "max": p50 + 3}
     periods = [{"at": at, **freshness} for at in (0, 60)]
@@ -164,6 +178,24 @@ def test_the_report_says_what_judging_costs(tmp_path):
 
     assert "| 2 | 0.100 | 0.120 | +20% |" in text
     assert "median: +10%" in text
+
+
+def test_the_report_says_what_late_events_cost(tmp_path):
+    seconds = {"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0}
+    late = {
+        "rate": 10_000,
+        "minutes": 2,
+        "measured_at": "2026-03-01T12:00:00+00:00",
+        "runs": [
+            {"late": 0.0, "events_on_time": seconds, "cpu_seconds_per_1000_events": 0.1},
+            {"late": 0.01, "events_on_time": seconds, "late_events": seconds, "cpu_seconds_per_1000_events": 0.11},
+        ],
+    }
+
+    text = report.write_page([result("sluice", 1000, 1.0)], tmp_path, late=late).read_text()
+
+    assert "| 0% | 0.100 | 1.00 s | 3.00 s |  |  |  |" in text
+    assert "| 1% | 0.110 | 1.00 s | 3.00 s | 1.00 s | 3.00 s | 4.00 s |" in text
 
 
 def test_the_report_says_what_grows_over_hours(tmp_path):
